@@ -1,0 +1,49 @@
+import { playwright } from '@vitest/browser-playwright';
+import { defineConfig } from 'vitest/config';
+import { chromiumArguments, chromiumPath } from './scripts/chromium.ts';
+import { isolationHeaders } from './scripts/isolation.ts';
+
+// Two projects, each with a quick and a slow tier (SPINDLE_SLOW=1):
+//   node      test/**/*.test.ts            slow: *.slow.test.ts
+//   browser   test/**/*.browser.test.ts    slow: *.slow.browser.test.ts
+// Tests that need qemu-img or qemu-io live in test/interop/ and belong to `node`.
+const slow = process.env['SPINDLE_SLOW'] === '1';
+const testTimeout = slow ? 600_000 : 30_000;
+
+export default defineConfig({
+  server: { headers: isolationHeaders },
+  test: {
+    passWithNoTests: true,
+    maxWorkers: 2,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'node',
+          environment: 'node',
+          include: slow ? ['test/**/*.slow.test.ts'] : ['test/**/*.test.ts'],
+          exclude: slow ? [] : ['test/**/*.browser.test.ts', 'test/**/*.slow.test.ts'],
+          testTimeout,
+          hookTimeout: testTimeout,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'browser',
+          include: slow ? ['test/**/*.slow.browser.test.ts'] : ['test/**/*.browser.test.ts'],
+          exclude: slow ? [] : ['test/**/*.slow.browser.test.ts'],
+          testTimeout,
+          hookTimeout: testTimeout,
+          browser: {
+            enabled: true,
+            headless: true,
+            screenshotFailures: false,
+            provider: playwright({ launchOptions: { executablePath: chromiumPath, args: chromiumArguments } }),
+            instances: [{ browser: 'chromium' }],
+          },
+        },
+      },
+    ],
+  },
+});
