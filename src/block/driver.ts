@@ -1,0 +1,393 @@
+/**
+ * What a driver is. A driver is one literal that declares what it can do and opens things; importing it has no side effect.
+ * Protocol drivers say how bytes are stored, format drivers where guest bytes live in a file, filter drivers change what
+ * happens to requests on their way.
+ */
+import type { Co, MaybePromise } from './co.ts';
+import type { Extent } from './extent.ts';
+import type { OptionSchema, OptionValues } from './options.ts';
+
+// ── Requests ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface RequestFlags {
+  /** The write is on stable storage before it is answered. */
+  readonly fua?: boolean;
+  /** Zeroes may be made by giving space back. */
+  readonly mayUnmap?: boolean;
+  /** The write does not change what is read: copy-on-read, commit. */
+  readonly writeUnchanged?: boolean;
+  /** Store the data compressed, if the format can. */
+  readonly compressed?: boolean;
+  /** Fetch into caches only. */
+  readonly prefetch?: boolean;
+}
+
+export const NO_FLAGS: RequestFlags = Object.freeze({});
+
+/** What requests to a node or storage must look like. Bytes; alignments are powers of two. */
+export interface BlockLimits {
+  /** Offsets and lengths are multiples of this. The core aligns requests; callers need not. */
+  readonly requestAlignment: number;
+  /** No longer request is passed on; 0 means no limit. */
+  readonly transferMax: number;
+  /** A good size for requests of a long sequential job; 0 means no preference. */
+  readonly transferOptimal: number;
+  readonly writeZeroesAlignment: number;
+  readonly discardAlignment: number;
+}
+
+export const BYTE_LIMITS: BlockLimits = Object.freeze({
+  requestAlignment: 1,
+  transferMax: 0,
+  transferOptimal: 0,
+  writeZeroesAlignment: 1,
+  discardAlignment: 1,
+});
+
+export interface OpenFlags {
+  readonly readOnly: boolean;
+  /** Opened to be checked or repaired: what a check can mend is no reason to refuse. */
+  readonly check?: boolean;
+  /** Opened to be looked at only: nothing that the image names is opened. */
+  readonly inspect?: boolean;
+  /** Do not refuse because another user has it open for writing; read-only opens only. QEMU: force-share. */
+  readonly forceShare?: boolean;
+}
+
+// ── Protocols ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Options of a node as a caller passes them: `driver`, the generic ones, and the driver's own. */
+export interface BlockdevOptions {
+  readonly driver?: string;
+  readonly 'node-name'?: string;
+  readonly [option: string]: unknown;
+}
+
+export interface ProtocolDriver<Schema extends OptionSchema = OptionSchema> {
+  readonly kind: 'protocol';
+  /** QEMU's name where QEMU has the driver; `opfs`, `indexeddb` and `blob` are this project's own. */
+  readonly name: string;
+  readonly options: Schema;
+  /** Whether this environment has what the driver needs. */
+  isAvailable(): boolean;
+  /** Options for a filename of this protocol (`http://…`, `opfs:disks/a.img`), or undefined if it is not one. */
+  parseFilename?(filename: string): BlockdevOptions | undefined;
+  /** The name that people and image headers know the file by. Probing looks at its ending. Never holds a secret. */
+  filename(options: OptionValues<Schema>): string;
+  /** Options for a relative name found in a file of this protocol: `base.img` beside `disks/mine.qcow2`. */
+  resolve?(options: OptionValues<Schema>, reference: string): BlockdevOptions;
+  /** @throws BlockError `not-found`, `busy`, `permission`, `io`, `unsupported` */
+  open(options: OptionValues<Schema>, flags: OpenFlags): Promise<Storage>;
+  /** Makes an empty file of `size` bytes of zeroes; an existing one is emptied. */
+  create?(options: OptionValues<Schema>, size: number): Promise<void>;
+  delete?(options: OptionValues<Schema>): Promise<void>;
+}
+
+/** What tells two versions of a file apart without reading it all. */
+export interface StorageIdentity {
+  /** Bytes. */
+  readonly size: number;
+  /** A strong entity tag, quotes included. */
+  readonly etag?: string;
+  /** As the server or the file system says it, in milliseconds since 1970. */
+  readonly lastModifiedMs?: number;
+}
+
+/**
+ * An opened protocol: where bytes live, and the only objects that create promises. Requests obey `limits`; the core sees to it.
+ *
+ * The buffer that `read` gets belongs to the caller again only when the call has returned or its promise has settled, and
+ * nothing touches it afterwards. A `write` has taken what it needs of `data` when its result is there.
+ */
+export interface Storage {
+  /** No method but `close` ever returns a promise. */
+  readonly synchronous: boolean;
+  readonly readOnly: boolean;
+  readonly limits: BlockLimits;
+  /** Bytes. Cheap: the core asks at open and after `truncate`, and keeps count of growing writes itself. */
+  getLength(): MaybePromise<number>;
+  /** Fills the buffer; what is past the end reads as zeroes. */
+  read(offset: number, buffer: Uint8Array): MaybePromise<void>;
+  /** Writes; past the end it grows, and a gap reads as zeroes. @throws BlockError `no-space`, `io` */
+  write(offset: number, data: Uint8Array): MaybePromise<void>;
+  /** Makes zeroes without data being passed. Where it is missing the core writes a buffer of zeroes. */
+  writeZeroes?(offset: number, length: number, mayUnmap: boolean): MaybePromise<void>;
+  /** Gives space back; what it reads as afterwards is zeroes. */
+  discard?(offset: number, length: number): MaybePromise<void>;
+  /** Where data and holes are: the answer covers `length` bytes from the offset, at least 1 and at most what was asked for. */
+  blockStatus?(offset: number, length: number): MaybePromise<{ readonly length: number; readonly zero: boolean }>;
+  /** Cuts or grows (with zeroes) to a length in bytes. */
+  truncate(length: number): MaybePromise<void>;
+  /** Everything that was written before is on stable storage when it returns. */
+  flush(): MaybePromise<void>;
+  /** Bytes that it takes on its medium, where that can be told. */
+  allocatedSize?(): MaybePromise<number>;
+  identity?(): MaybePromise<StorageIdentity | undefined>;
+  /** Changes between read-only and writable, all or nothing. Missing: close and open again. QEMU: bdrv_reopen. */
+  reopen?(flags: OpenFlags): Promise<void>;
+  /** Flushes nothing by itself: who wants that calls `flush` before. Releases locks whatever happens. */
+  close(): MaybePromise<void>;
+}
+
+// ── Children, as drivers see them ───────────────────────────────────────────────────────────────────────────────────
+
+export type ChildRole =
+  /** Guest data is stored there. */
+  | 'data'
+  /** The image's own tables are stored there. */
+  | 'metadata'
+  /** The node passes requests on to it unchanged. */
+  | 'filtered'
+  /** It answers for what the node itself does not hold. */
+  | 'cow';
+
+export type Permission = 'consistent-read' | 'write' | 'write-unchanged' | 'resize';
+
+/** An edge of the graph: a parent's use of a node. All of a driver's I/O goes through one. QEMU: BdrvChild. */
+export interface BlockChild {
+  /** 'file', 'backing', 'data-file', 'extents.0' … */
+  readonly name: string;
+  /** Name of the node that it leads to. */
+  readonly nodeName: string;
+  /** Bytes, now. */
+  readonly length: number;
+  readonly readOnly: boolean;
+  readonly synchronous: boolean;
+  /** Past the end of the node zeroes are read. */
+  read(offset: number, buffer: Uint8Array, flags?: RequestFlags): MaybePromise<void>;
+  /** Past the end of a growable node it grows. */
+  write(offset: number, data: Uint8Array, flags?: RequestFlags): MaybePromise<void>;
+  writeZeroes(offset: number, length: number, flags?: RequestFlags): MaybePromise<void>;
+  discard(offset: number, length: number): MaybePromise<void>;
+  truncate(length: number): MaybePromise<void>;
+  flush(): MaybePromise<void>;
+  allocatedSize(): MaybePromise<number | undefined>;
+  /** Tells the graph's observers (blkdebug, tests) that the driver is at a named point. QEMU: BLKDBG_EVENT. */
+  event(name: string): void;
+}
+
+// ── Formats ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What probing may look at: the first and last bytes of a file, and its name's ending. Nothing is opened. */
+export interface ProbeInput {
+  readonly head: Uint8Array;
+  readonly tail: Uint8Array;
+  readonly size: number;
+  readonly filename: string;
+}
+
+export interface FormatCapabilities {
+  readonly write: boolean;
+  readonly create: boolean;
+  readonly backing: boolean;
+  readonly snapshots: boolean;
+  readonly bitmaps: boolean;
+  readonly check: boolean;
+  readonly repair: boolean;
+  readonly resize: boolean;
+  readonly compress: boolean;
+}
+
+export interface FormatDriver<
+  OpenSchema extends OptionSchema = OptionSchema,
+  CreateSchema extends OptionSchema = OptionSchema,
+> {
+  readonly kind: 'format';
+  /** QEMU's name, as in `-f`. */
+  readonly name: string;
+  readonly capabilities: FormatCapabilities;
+  readonly openOptions: OpenSchema;
+  readonly createOptions: CreateSchema;
+  /** How sure the format is that this is one of its files, 0 to 100. Pure. */
+  probe(input: ProbeInput): number;
+  open(context: OpenContext<OptionValues<OpenSchema>>): Co<FormatImage>;
+  /** Writes an empty image into an empty file. Everything it wrote is flushed when it returns. */
+  create?(file: BlockChild, options: OptionValues<CreateSchema>, progress?: Progress): Co<void>;
+  /** Bytes that a new image of these options takes: with only `dataBytes` of data in it, and when it is full. */
+  measure?(options: OptionValues<CreateSchema>, dataBytes: number): { required: number; fullyAllocated: number };
+}
+
+/** A file that an image header names. */
+export interface FileReference {
+  /** As it stands in the header. */
+  readonly filename: string;
+  /** The format that the header says it has; undefined: it says nothing, so it must be told or probed. */
+  readonly format?: string;
+}
+
+export interface OpenContext<Options = Readonly<Record<string, unknown>>> {
+  /** Name of the node that is being opened, for messages. */
+  readonly nodeName: string;
+  readonly file: BlockChild;
+  readonly options: Options;
+  readonly flags: OpenFlags;
+  /**
+   * Opens a file that the image names (an external data file, an extent; not the backing file, which the core opens), by the
+   * gate or not at all. If the caller passed options for a child of that name, those are used and the header's name is not.
+   *
+   * @throws BlockError `denied` when the policy does not allow it
+   */
+  openReference(name: string, reference: FileReference | undefined, roles: readonly ChildRole[]): Co<BlockChild>;
+}
+
+export interface Progress {
+  /** @param done bytes done of @param total. Throws BlockError `aborted` when the caller gave up. */
+  report(done: number, total: number): void;
+}
+
+export type Preallocation = 'off' | 'metadata' | 'falloc' | 'full';
+
+/** An opened image. It says where guest bytes live, and moves only those that it must decode. */
+export interface FormatImage {
+  /** Bytes; a multiple of 512. */
+  readonly virtualSize: number;
+  readonly limits: BlockLimits;
+  /**
+   * Bytes in the unit of allocation (a cluster), or 1. The core never has two requests in flight that touch one unit when one
+   * of them allocates, zeroes or discards.
+   */
+  readonly allocationUnit: number;
+  /** The backing file that the header names, or undefined. */
+  readonly backing: FileReference | undefined;
+  /** Whether bytes that no layer holds are zero (always so, but for a preallocated raw device). QEMU: has_zero_init. */
+  readonly hasZeroInit: boolean;
+
+  /**
+   * What the guest range starting at `offset` is in this layer. No I/O when the table is in the cache.
+   *
+   * @param offset guest offset, below `virtualSize`
+   * @param length bytes, at least 1, ending at or before `virtualSize`
+   */
+  map(offset: number, length: number): MaybePromise<Extent>;
+
+  /**
+   * Reserves space for a write that `map` shows no writable place for. The core keeps other requests away from the touched
+   * units until the allocation has been committed or aborted. May cover less than asked for.
+   */
+  allocate?(offset: number, length: number): MaybePromise<Allocation>;
+
+  /**
+   * Makes whole units read as zero. `offset` is unit-aligned, `length` too unless the range ends at the end of the disk.
+   * @returns bytes done from `offset`; 0 when the format cannot do it there and zeroes must be written as data
+   */
+  markZero?(offset: number, length: number, flags: RequestFlags): MaybePromise<number>;
+
+  /** Gives whole units back. They read as zero afterwards, or as the format documents. @returns bytes done, 1 or more */
+  discard?(offset: number, length: number): MaybePromise<number>;
+
+  /** Reads a range inside one `encoded` extent. */
+  readEncoded?(offset: number, buffer: Uint8Array): MaybePromise<void>;
+
+  /** Writes whole units compressed, or any range of an encrypted image: the format's own business from end to end. */
+  writeEncoded?(offset: number, data: Uint8Array, flags: RequestFlags): MaybePromise<void>;
+
+  /** Changes the disk's size. Shrinking below data loses it: who calls has asked for that. */
+  resize?(virtualSize: number, preallocation: Preallocation): MaybePromise<void>;
+
+  check?(fix: CheckFix, progress?: Progress): MaybePromise<CheckResult>;
+
+  /** Changes what the header says of the backing file; undefined: none any more. QEMU: change_backing_file. */
+  changeBackingFile?(reference: FileReference | undefined): MaybePromise<void>;
+
+  /** What the image remembers of its base's identity, a text that only the core understands. */
+  readonly backingIdentity?: string | undefined;
+  setBackingIdentity?(identity: string): MaybePromise<void>;
+
+  info(): FormatInfo;
+
+  /**
+   * Everything that was written through this image is on stable storage when it returns, tables in an order that a power cut
+   * at any point does no harm. Missing: the core flushes the children.
+   */
+  flush?(): MaybePromise<void>;
+
+  /** From read-only to writable or back, before the children change (`prepare`), as QEMU's reopen. Missing: not possible. */
+  reopen?(readOnly: boolean): MaybePromise<void>;
+
+  /** Writes what is left to write and marks the image clean. The core closes the children afterwards, whatever happens here. */
+  close(): MaybePromise<void>;
+}
+
+/** Space that is reserved and not yet visible: write the data and the copied edges, then publish. QEMU: QCowL2Meta. */
+export interface Allocation {
+  readonly child: BlockChild;
+  /** Where the data goes. */
+  readonly hostOffset: number;
+  /** Guest bytes covered, from the offset that was asked for; 1 or more. */
+  readonly length: number;
+  /** Bytes right before the range that must be filled with what the guest sees there now, at `hostOffset - copyBefore`. */
+  readonly copyBefore: number;
+  /** The same after the range, at `hostOffset + length`. */
+  readonly copyAfter: number;
+  /** The reserved space is known to read as zeroes: edges that are zero need not be written. */
+  readonly zeroed: boolean;
+  /** Publishes the mapping. The data has been written (not flushed) before. */
+  commit(): MaybePromise<void>;
+  /** Gives the space back: the write failed. */
+  abort(): MaybePromise<void>;
+}
+
+// ── Results ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type CheckFix = 'none' | 'leaks' | 'all';
+
+export interface CheckFinding {
+  readonly kind: 'corruption' | 'leak' | 'error';
+  /** In qemu-img's words where it has words for it. */
+  readonly message: string;
+  readonly hostOffset?: number;
+  readonly fixed: boolean;
+}
+
+/** QEMU: BdrvCheckResult and ImageCheck. */
+export interface CheckResult {
+  readonly corruptions: number;
+  readonly leaks: number;
+  readonly checkErrors: number;
+  readonly corruptionsFixed: number;
+  readonly leaksFixed: number;
+  /** Bytes: where the last used cluster ends in the file. */
+  readonly imageEndOffset: number;
+  readonly totalClusters: number;
+  readonly allocatedClusters: number;
+  readonly fragmentedClusters: number;
+  readonly compressedClusters: number;
+  /** The first ones; there is a limit. The counts above are complete. */
+  readonly findings: readonly CheckFinding[];
+}
+
+export interface FormatInfo {
+  readonly format: string;
+  readonly virtualSize: number;
+  readonly clusterSize?: number;
+  readonly backingFilename?: string;
+  readonly backingFormat?: string;
+  readonly dirty?: boolean;
+  readonly corrupt?: boolean;
+  readonly encrypted?: boolean;
+  /** `format-specific` of qemu-img info, with QEMU's key names. Plain data. */
+  readonly specific: Readonly<Record<string, unknown>>;
+}
+
+// ── Filters ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface FilterDriver<Schema extends OptionSchema = OptionSchema> {
+  readonly kind: 'filter';
+  readonly name: string;
+  readonly options: Schema;
+  open(context: OpenContext<OptionValues<Schema>>): Co<Filter>;
+}
+
+/** A filter never changes what is read. A method that is missing passes straight through. */
+export interface Filter {
+  read?(next: BlockChild, offset: number, buffer: Uint8Array, flags: RequestFlags): MaybePromise<void>;
+  write?(next: BlockChild, offset: number, data: Uint8Array, flags: RequestFlags): MaybePromise<void>;
+  writeZeroes?(next: BlockChild, offset: number, length: number, flags: RequestFlags): MaybePromise<void>;
+  discard?(next: BlockChild, offset: number, length: number): MaybePromise<void>;
+  flush?(next: BlockChild): MaybePromise<void>;
+  event?(name: string): void;
+  readonly limits?: BlockLimits;
+  close?(): MaybePromise<void>;
+}
+
+export type BlockDriver = ProtocolDriver | FormatDriver | FilterDriver;
