@@ -1,0 +1,14 @@
+// `npm run build`: dist/ with the package's modules and their types, unbundled, and dist/page with the built page.
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { finishEmittedFiles } from './build/specifiers.ts';
+import { root, run } from './run.ts';
+
+// A module that several parts share is emitted by each; the last is the one that knows it best.
+const parts = ['client', 'node', 'worker', 'core'];
+
+rmSync(join(root, 'dist'), { recursive: true, force: true });
+for (const part of parts) run('tsc', '-p', `tsconfig.${part}.json`);
+finishEmittedFiles(join(root, 'dist'));
+run('vite', 'build', '--logLevel', 'warn');
+console.log('built dist/ (modules and types) and dist/page');
