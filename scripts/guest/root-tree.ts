@@ -1,0 +1,104 @@
+// The Linux guest's root file system.
+import {
+  chmodSync,
+  copyFileSync,
+  lutimesSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { busyboxLinks } from './busybox.ts';
+import type { KernelModule } from './kernel-modules.ts';
+import { guestFilesFolder } from './paths.ts';
+import { buildTimeSeconds, reproducible } from './reproducible.ts';
+import { run } from './run.ts';
+
+const folders = [
+  ...['bin', 'sbin', 'etc/init.d', 'dev', 'proc', 'sys', 'run', 'tmp', 'root', 'mnt', 'data', 'lib/modules'],
+] as const;
+
+export interface RootTreeOptions {
+  readonly busybox: Buffer;
+  /** The release that `uname -r` gives: modprobe looks for its modules under this name. */
+  readonly kernelRelease: string;
+  /** Modules to be loaded when they are asked for, in load order. */
+  readonly modules: readonly KernelModule[];
+}
+
+/** Writes the guest's files into a folder, which is emptied first. */
+export function writeRootTree(root: string, options: RootTreeOptions): void {
+  rmSync(root, { recursive: true, force: true });
+  for (const folder of folders) mkdirSync(join(root, folder), { recursive: true });
+  const put = (path: string, data: string | Uint8Array, mode = 0o644): void => {
+    writeFileSync(join(root, path), data);
+    chmodSync(join(root, path), mode);
+  };
+  put('bin/busybox', options.busybox, 0o755);
+  const { bin, sbin } = busyboxLinks(options.busybox);
+  for (const name of bin) symlinkSync('busybox', join(root, 'bin', name));
+  for (const name of sbin) symlinkSync('../bin/busybox', join(root, 'sbin', name));
+  for (const name of ['inittab', 'profile', 'motd']) {
+    copyFileSync(join(guestFilesFolder, name), join(root, 'etc', name));
+    chmodSync(join(root, 'etc', name), 0o644);
+  }
+  copyFileSync(join(guestFilesFolder, 'rcS'), join(root, 'etc/init.d/rcS'));
+  chmodSync(join(root, 'etc/init.d/rcS'), 0o755);
+  put('etc/passwd', 'root::0:0:root:/root:/bin/sh\n');
+  put('etc/group', 'root:x:0:\n');
+  put('etc/hostname', 'guest\n');
+  symlinkSync('../proc/mounts', join(root, 'etc/mtab'));
+  writeModules(join(root, 'lib/modules', options.kernelRelease), options.modules);
+  setTimes(root);
+}
+
+/** As depmod writes it: each module with all that it needs, the most basic last. */
+function writeModules(folder: string, modules: readonly KernelModule[]): void {
+  mkdirSync(folder);
+  const byName = new Map(modules.map((module) => [module.name, module]));
+  const needs = (module: KernelModule): string[] =>
+    module.dependencies.flatMap((name) => [name, ...needs(byName.get(name)!)]);
+  const lines = modules.map(
+    (module) =>
+      `${module.name}.ko:${needs(module)
+        .map((name) => ` ${name}.ko`)
+        .join('')}\n`,
+  );
+  writeFileSync(join(folder, 'modules.dep'), lines.join(''));
+  writeFileSync(join(folder, 'modules.alias'), 'alias fs-vfat vfat\n');
+  for (const { name, bytes } of modules) writeFileSync(join(folder, `${name}.ko`), bytes);
+}
+
+function setTimes(root: string): void {
+  for (const path of readdirSync(root, { recursive: true, encoding: 'utf8' })) {
+    lutimesSync(join(root, path), buildTimeSeconds, buildTimeSeconds);
+  }
+  lutimesSync(root, buildTimeSeconds, buildTimeSeconds);
+}
+
+/** Makes an ext4 file system of a folder, without mounting anything. All files in it belong to root. */
+export function makeExt4(root: string, image: string, bytes: number): void {
+  const id = '11111111-2222-3333-4444-555555555555';
+  const blockLength = 1024;
+  rmSync(image, { force: true });
+  run(
+    'mke2fs',
+    [
+      ...['-q', '-F', '-t', 'ext4', '-b', String(blockLength), '-L', 'guestroot', '-U', id, '-m', '0'],
+      ...['-E', `hash_seed=${id},lazy_itable_init=0,root_owner=0:0`, '-O', '^resize_inode', '-J', 'size=1'],
+      ...['-d', root, image, `${bytes / blockLength}k`],
+    ],
+    { env: reproducible },
+  );
+  if (process.getuid?.() !== 0) giveToRoot(root, image, `${image}.commands`);
+}
+
+/** mke2fs copies the owners; whoever builds without being root gives all to root afterwards. */
+function giveToRoot(root: string, image: string, script: string): void {
+  const paths = readdirSync(root, { recursive: true, encoding: 'utf8' });
+  const commands = paths.flatMap((path) => [`sif /${path} uid 0`, `sif /${path} gid 0`]);
+  writeFileSync(script, `${commands.join('\n')}\n`);
+  run('debugfs', ['-w', '-f', script, image], { env: reproducible });
+}
