@@ -6,8 +6,11 @@ import { isolationHeaders } from './scripts/isolation.ts';
 // Two projects, each with a quick and a slow tier (SPINDLE_SLOW=1):
 //   node      test/**/*.test.ts            slow: *.slow.test.ts
 //   browser   test/**/*.browser.test.ts    slow: *.slow.browser.test.ts
-// Tests that need qemu-img or qemu-io live in test/interop/ and belong to `node`.
+// Tests that need qemu-img or qemu-io live in test/interop/ and belong to `node`; SPINDLE_TESTS=unit leaves them out,
+// SPINDLE_TESTS=interop runs them alone.
 const slow = process.env['SPINDLE_SLOW'] === '1';
+const nodeTests = process.env['SPINDLE_TESTS'] === 'interop' ? 'test/interop/**' : 'test/**';
+const leftOut = process.env['SPINDLE_TESTS'] === 'unit' ? ['test/interop/**'] : [];
 const testTimeout = slow ? 600_000 : 30_000;
 
 export default defineConfig({
@@ -21,14 +24,16 @@ export default defineConfig({
         test: {
           name: 'node',
           environment: 'node',
-          include: slow ? ['test/**/*.slow.test.ts'] : ['test/**/*.test.ts'],
-          exclude: slow ? [] : ['test/**/*.browser.test.ts', 'test/**/*.slow.test.ts'],
+          include: [`${nodeTests}/${slow ? '*.slow.test.ts' : '*.test.ts'}`],
+          exclude: slow ? leftOut : ['test/**/*.browser.test.ts', 'test/**/*.slow.test.ts', ...leftOut],
           testTimeout,
           hookTimeout: testTimeout,
         },
       },
       {
         extends: true,
+        // Named, or the first test that imports one makes vite bundle it and reload the page in the middle of the run.
+        optimizeDeps: { include: ['comlink', 'fast-check', 'idb-keyval'] },
         test: {
           name: 'browser',
           include: slow ? ['test/**/*.slow.browser.test.ts'] : ['test/**/*.browser.test.ts'],

@@ -1,0 +1,99 @@
+// `node scripts/setup.ts`: installs the programs that the tests drive, once, where they are missing. Silent when all is there.
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import { delimiter, isAbsolute, join } from 'node:path';
+import { chromiumPath } from './chromium.ts';
+
+interface Tool {
+  /** Debian's package. It comes from the release that the machine runs, which fixes its version. */
+  readonly debianPackage: string;
+  readonly programs: readonly string[];
+  /** The parts of the tests that cannot run without it. */
+  readonly neededBy: string;
+  readonly otherwise: string;
+}
+
+const tools = {
+  chromium: {
+    debianPackage: 'chromium',
+    programs: [chromiumPath],
+    neededBy: 'the browser tests and the end-to-end tests',
+    otherwise: 'install Chromium and set CHROMIUM to its path',
+  },
+  qemu: {
+    debianPackage: 'qemu-utils',
+    programs: ['qemu-img', 'qemu-io'],
+    neededBy: 'the interop tests',
+    otherwise: "put QEMU's qemu-img and qemu-io in the path",
+  },
+} satisfies Record<string, Tool>;
+
+export type ToolName = keyof typeof tools;
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function isThere(program: string): boolean {
+  if (isAbsolute(program)) return isExecutable(program);
+  return (process.env['PATH'] ?? '').split(delimiter).some((folder) => isExecutable(join(folder, program)));
+}
+
+/** What has to stand before apt-get for it to be allowed to install: nothing for root, `sudo` where it asks nothing. */
+function privilege(): string[] | undefined {
+  if (process.getuid?.() === 0) return [];
+  return spawnSync('sudo', ['-n', 'true']).status === 0 ? ['sudo', '-n'] : undefined;
+}
+
+/** Runs apt-get; returns the reason if it failed. */
+function aptGet(prefix: readonly string[], ...parameters: string[]): string | undefined {
+  const [command, ...rest] = [...prefix, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', ...parameters];
+  const { status, stderr, error } = spawnSync(command!, rest, { encoding: 'utf8', timeout: 600_000 });
+  if (status === 0) return undefined;
+  return error?.message ?? (stderr.trim().split('\n').at(-1) || `apt-get ended with ${status}`);
+}
+
+/** Installs a Debian package; returns the reason if that failed. */
+function install(debianPackage: string): string | undefined {
+  if (!isThere('apt-get')) return 'there is no apt-get here';
+  const prefix = privilege();
+  if (prefix === undefined) return 'only root may install packages';
+  console.log(`installing ${debianPackage} (once)`);
+  const parameters = ['install', '-y', '--no-install-recommends', debianPackage];
+  if (aptGet(prefix, ...parameters) === undefined) return undefined;
+  return aptGet(prefix, 'update') ?? aptGet(prefix, ...parameters);
+}
+
+/** Sees to one tool. Returns the sentence to print if it is missing and cannot be installed. */
+function ensure({ debianPackage, programs, neededBy, otherwise }: Tool): string | undefined {
+  const missing = (): string[] => programs.filter((program) => !isThere(program));
+  if (missing().length === 0) return undefined;
+  const reason = install(debianPackage) ?? (missing().length > 0 ? 'its package does not bring it' : undefined);
+  if (reason === undefined) return undefined;
+  return `${missing().join(' and ')} missing (${reason}); needed by ${neededBy}: ${otherwise}`;
+}
+
+/**
+ * Installs what is missing and can be installed.
+ *
+ * @returns for each tool that is still missing, a sentence that says why, what needs it and what to do.
+ */
+export function setUpTools(): Map<ToolName, string> {
+  const missing = new Map<ToolName, string>();
+  for (const name of Object.keys(tools) as ToolName[]) {
+    const reason = ensure(tools[name]);
+    if (reason !== undefined) missing.set(name, reason);
+  }
+  return missing;
+}
+
+if (import.meta.main) {
+  const missing = setUpTools();
+  for (const reason of missing.values()) console.error(reason);
+  process.exitCode = missing.size === 0 ? 0 : 1;
+}
