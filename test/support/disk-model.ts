@@ -1,0 +1,304 @@
+/**
+ * What a guest may see on its disk. A flat array of sectors, each with the list of what was ever written to it and when, so that
+ * one model answers both "what must a read give now" and "what may be there after the power was cut at that point of the log".
+ */
+import { describeSector, equalBytes, SECTOR_BYTES } from './random.ts';
+
+/** Something that was done to a sector. */
+interface SectorEvent {
+  /** What the sector holds from then on; undefined: zeroes. */
+  readonly bytes: Uint8Array | undefined;
+  readonly label: string;
+  readonly began: Moment;
+  /** When it was answered; undefined: it has not been. */
+  answered: Moment | undefined;
+  /** It may have had no effect: a discard, or a write that failed. */
+  optional: boolean;
+}
+
+/** A point in time: `tick` orders what the guest did, `position` is the place in the storage's log. */
+interface Moment {
+  readonly tick: number;
+  readonly position: number;
+}
+
+/** Something that was begun. Exactly one of the two is called when the answer is there. */
+export interface PendingChange {
+  succeeded(): void;
+  /** It may have happened, or not, or in part. */
+  failed(): void;
+}
+
+interface Flush {
+  readonly began: Moment;
+  readonly answered: Moment;
+}
+
+interface SizeEvent {
+  readonly size: number;
+  readonly began: Moment;
+  answered: Moment | undefined;
+  failed: boolean;
+}
+
+export class ModelMismatch extends Error {
+  override readonly name = 'ModelMismatch';
+}
+
+export interface DiskModelOptions {
+  /** What the disk holds at first: a multiple of 512 bytes; shorter than the disk means zeroes from there on. */
+  readonly initial?: Uint8Array;
+  /** The place in the log of the storage under the disk. */
+  readonly position?: () => number;
+}
+
+export class DiskModel {
+  readonly #sectors = new Map<number, SectorEvent[]>();
+  readonly #initial: Uint8Array;
+  readonly #position: () => number;
+  readonly #flushes: Flush[] = [];
+  readonly #sizes: SizeEvent[];
+  #tick = 1;
+
+  /** @param size bytes, a multiple of 512 */
+  constructor(size: number, options: DiskModelOptions = {}) {
+    this.#initial = options.initial ?? new Uint8Array(0);
+    this.#position = options.position ?? (() => 0);
+    const start = { tick: 0, position: 0 };
+    this.#sizes = [{ size, began: start, answered: start, failed: false }];
+  }
+
+  /** The size that the last change of size asked for, in bytes. */
+  get size(): number {
+    return this.#sizes.findLast(({ failed }) => !failed)?.size ?? 0;
+  }
+
+  write(offset: number, data: Uint8Array, label: string): PendingChange {
+    const events: SectorEvent[] = [];
+    this.#eachSector(offset, data.length, (sector) => {
+      const start = sector * SECTOR_BYTES;
+      const whole = start >= offset && start + SECTOR_BYTES <= offset + data.length;
+      const bytes = whole
+        ? data.slice(start - offset, start - offset + SECTOR_BYTES)
+        : this.#merged(sector, offset, data);
+      events.push(this.#add(sector, bytes, label, false));
+    });
+    return this.#pending(events);
+  }
+
+  writeZeroes(offset: number, length: number, label: string): PendingChange {
+    const events: SectorEvent[] = [];
+    this.#eachSector(offset, length, (sector) => {
+      const start = sector * SECTOR_BYTES;
+      const whole = start >= offset && start + SECTOR_BYTES <= offset + length;
+      const bytes = whole ? undefined : this.#merged(sector, offset, new Uint8Array(length));
+      events.push(this.#add(sector, bytes, label, false));
+    });
+    return this.#pending(events);
+  }
+
+  /** Whole sectors inside the range may become zero, or stay. */
+  discard(offset: number, length: number, label: string): PendingChange {
+    const events: SectorEvent[] = [];
+    const first = Math.ceil(offset / SECTOR_BYTES);
+    const end = Math.floor((offset + length) / SECTOR_BYTES);
+    for (let sector = first; sector < end; sector++) events.push(this.#add(sector, undefined, label, true));
+    return this.#pending(events);
+  }
+
+  flush(): PendingChange {
+    const began = this.#now();
+    return {
+      succeeded: () => {
+        this.#flushes.push({ began, answered: this.#now() });
+      },
+      failed: () => undefined,
+    };
+  }
+
+  /** What is cut off is gone; what is added reads as zeroes. */
+  resize(size: number, label: string): PendingChange {
+    const event: SizeEvent = { size, began: this.#now(), answered: undefined, failed: false };
+    const events: SectorEvent[] = [];
+    for (let sector = size / SECTOR_BYTES; sector < this.size / SECTOR_BYTES; sector++) {
+      events.push(this.#add(sector, undefined, label, false));
+    }
+    this.#sizes.push(event);
+    const cut = this.#pending(events);
+    return {
+      succeeded: () => {
+        event.answered = this.#now();
+        cut.succeeded();
+      },
+      failed: () => {
+        event.answered = this.#now();
+        event.failed = true;
+        cut.failed();
+      },
+    };
+  }
+
+  /** A time to begin a read at: what was answered before must be seen. */
+  beginRead(): number {
+    return this.#now().tick;
+  }
+
+  /**
+   * Checks what a read gave, and remembers the outcome of discards that it shows.
+   *
+   * @param since what `beginRead` gave
+   * @throws ModelMismatch that says which sector holds what, and what it may hold
+   */
+  verifyRead(offset: number, bytes: Uint8Array, since: number): void {
+    this.#eachSector(offset, bytes.length, (sector) => {
+      const allowed = this.#allowed(sector, since, Number.POSITIVE_INFINITY);
+      const found = this.#match(sector, offset, bytes, allowed, 'after a read');
+      if (found !== undefined) this.#settle(sector, found, allowed);
+    });
+  }
+
+  /**
+   * Checks what a disk holds after a power cut.
+   *
+   * @param position how much of the storage's log had happened
+   * @param bytes the whole disk
+   * @throws ModelMismatch
+   */
+  verifyAfterCut(position: number, bytes: Uint8Array): void {
+    const stable = this.#stableTick(position);
+    const sizes = this.#allowedSizes(stable, position);
+    if (!sizes.has(bytes.length)) {
+      const expected = [...sizes].join(' or ');
+      throw new ModelMismatch(`after a power cut the disk has ${bytes.length} bytes; it may have ${expected}`);
+    }
+    this.#eachSector(0, bytes.length, (sector) => {
+      this.#match(sector, 0, bytes, this.#allowed(sector, stable, position), 'after the power cut');
+    });
+  }
+
+  /** The sizes in bytes that the disk may have after a power cut. */
+  #allowedSizes(stable: number, position: number): Set<number> {
+    const begun = this.#sizes.filter(({ began }) => began.position <= position);
+    const last = begun.findLastIndex(
+      ({ answered, failed }) => !failed && answered !== undefined && answered.tick <= stable,
+    );
+    return new Set(begun.slice(Math.max(0, last)).map(({ size }) => size));
+  }
+
+  /** The tick at which the last flush began that had been answered by a place in the log. */
+  #stableTick(position: number): number {
+    let tick = 0;
+    for (const { began, answered } of this.#flushes) {
+      if (answered.position <= position) tick = Math.max(tick, began.tick);
+    }
+    return tick;
+  }
+
+  /** What was done to a sector by `position`, without what had been overwritten for good at tick `stable`. */
+  #allowed(sector: number, stable: number, position: number): SectorEvent[] {
+    const events = (this.#sectors.get(sector) ?? []).filter(({ began }) => began.position <= position);
+    const overwriting = events.filter(
+      ({ optional, answered }) => !optional && answered !== undefined && answered.tick <= stable,
+    );
+    const lastBegan = Math.max(-1, ...overwriting.map(({ began }) => began.tick));
+    return [this.#initialEvent(sector), ...events].filter(
+      ({ answered }) => answered === undefined || answered.tick >= lastBegan,
+    );
+  }
+
+  #initialEvent(sector: number): SectorEvent {
+    const start = sector * SECTOR_BYTES;
+    const bytes = start < this.#initial.length ? this.#initial.subarray(start, start + SECTOR_BYTES) : undefined;
+    const moment = { tick: 0, position: 0 };
+    return { bytes, label: 'what was there at first', began: moment, answered: moment, optional: false };
+  }
+
+  /** @returns the event whose bytes the sector holds, or undefined if only a part of the sector was read */
+  #match(
+    sector: number,
+    offset: number,
+    bytes: Uint8Array,
+    allowed: readonly SectorEvent[],
+    when: string,
+  ): SectorEvent | undefined {
+    const start = sector * SECTOR_BYTES;
+    const from = Math.max(start, offset);
+    const to = Math.min(start + SECTOR_BYTES, offset + bytes.length);
+    const seen = bytes.subarray(from - offset, to - offset);
+    const found = allowed.findLast((event) => equalBytes(sectorBytes(event).subarray(from - start, to - start), seen));
+    if (found === undefined) {
+      const expected = allowed.map((event) => `${event.label} (${describeSector(sectorBytes(event))})`).join(' | ');
+      throw new ModelMismatch(`${when}, guest sector ${sector} holds ${describeSector(seen)}; allowed: ${expected}`);
+    }
+    return seen.length === SECTOR_BYTES ? found : undefined;
+  }
+
+  /** A read has shown what became of the optional changes to a sector: later reads must show the same. */
+  #settle(sector: number, found: SectorEvent, allowed: readonly SectorEvent[]): void {
+    const open = allowed.filter(({ optional }) => optional);
+    if (open.length === 0 || allowed.some(({ answered }) => answered === undefined)) return;
+    if (found.optional) {
+      found.optional = false;
+      return;
+    }
+    if (allowed.filter((event) => equalBytes(sectorBytes(event), sectorBytes(found))).length > 1) return;
+    const later = open.filter(({ began }) => began.tick > found.began.tick);
+    const events = this.#sectors.get(sector) ?? [];
+    this.#sectors.set(
+      sector,
+      events.filter((event) => !later.includes(event)),
+    );
+  }
+
+  /** What a sector holds when a write changes a part of it. Such writes must not run beside others to the sector. */
+  #merged(sector: number, offset: number, data: Uint8Array): Uint8Array {
+    const allowed = this.#allowed(sector, this.#tick, Number.POSITIVE_INFINITY);
+    const [before] = allowed;
+    if (allowed.length !== 1 || before === undefined) {
+      throw new Error(`a write to a part of sector ${sector} while its content is open: read it first`);
+    }
+    const merged = sectorBytes(before).slice();
+    const start = sector * SECTOR_BYTES;
+    const from = Math.max(start, offset);
+    const to = Math.min(start + SECTOR_BYTES, offset + data.length);
+    merged.set(data.subarray(from - offset, to - offset), from - start);
+    return merged;
+  }
+
+  #add(sector: number, bytes: Uint8Array | undefined, label: string, optional: boolean): SectorEvent {
+    const event: SectorEvent = { bytes, label, began: this.#now(), answered: undefined, optional };
+    const events = this.#sectors.get(sector);
+    if (events === undefined) this.#sectors.set(sector, [event]);
+    else events.push(event);
+    return event;
+  }
+
+  #pending(events: readonly SectorEvent[]): PendingChange {
+    const answer = (): void => {
+      const answered = this.#now();
+      for (const event of events) event.answered = answered;
+    };
+    return {
+      succeeded: answer,
+      failed: () => {
+        answer();
+        for (const event of events) event.optional = true;
+      },
+    };
+  }
+
+  #now(): Moment {
+    return { tick: this.#tick++, position: this.#position() };
+  }
+
+  #eachSector(offset: number, length: number, visit: (sector: number) => void): void {
+    const end = Math.ceil((offset + length) / SECTOR_BYTES);
+    for (let sector = Math.floor(offset / SECTOR_BYTES); sector < end; sector++) visit(sector);
+  }
+}
+
+const zeroSector = new Uint8Array(SECTOR_BYTES);
+
+function sectorBytes(event: SectorEvent): Uint8Array {
+  return event.bytes ?? zeroSector;
+}

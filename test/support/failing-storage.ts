@@ -1,0 +1,80 @@
+/** A storage whose n-th read, write, flush or change of length fails, once or from then on. */
+import type { MaybePromise } from '../../src/block/co.ts';
+import type { BlockLimits, Storage } from '../../src/block/driver.ts';
+import { BlockError } from '../../src/block/error.ts';
+
+export type StorageVerb = 'read' | 'write' | 'flush' | 'truncate';
+
+export interface FailureRule {
+  /** Which requests count. Zeroing and discarding count as writes. */
+  readonly verbs: readonly StorageVerb[];
+  /** The first to fail: 1 is the first that counts. */
+  readonly nth: number;
+  /** How many fail, from that one on. */
+  readonly times: number;
+  readonly kind: 'io' | 'no-space';
+}
+
+export class FailingStorage implements Storage {
+  readonly synchronous: boolean;
+  readonly readOnly: boolean;
+  readonly limits: BlockLimits;
+  /** How many requests that count were made so far. */
+  counted = 0;
+  /** How many of them have failed. */
+  failures = 0;
+  writeZeroes?: (offset: number, length: number, mayUnmap: boolean) => MaybePromise<void>;
+  discard?: (offset: number, length: number) => MaybePromise<void>;
+  readonly #storage: Storage;
+  readonly #rule: FailureRule;
+
+  constructor(storage: Storage, rule: FailureRule) {
+    this.#storage = storage;
+    this.#rule = rule;
+    this.synchronous = storage.synchronous;
+    this.readOnly = storage.readOnly;
+    this.limits = storage.limits;
+    const { writeZeroes, discard } = storage;
+    if (writeZeroes !== undefined) {
+      this.writeZeroes = (offset, length, mayUnmap) =>
+        this.#pass('write', () => writeZeroes.call(storage, offset, length, mayUnmap));
+    }
+    if (discard !== undefined) {
+      this.discard = (offset, length) => this.#pass('write', () => discard.call(storage, offset, length));
+    }
+  }
+
+  getLength(): MaybePromise<number> {
+    return this.#storage.getLength();
+  }
+
+  read(offset: number, buffer: Uint8Array): MaybePromise<void> {
+    return this.#pass('read', () => this.#storage.read(offset, buffer));
+  }
+
+  write(offset: number, data: Uint8Array): MaybePromise<void> {
+    return this.#pass('write', () => this.#storage.write(offset, data));
+  }
+
+  truncate(length: number): MaybePromise<void> {
+    return this.#pass('truncate', () => this.#storage.truncate(length));
+  }
+
+  flush(): MaybePromise<void> {
+    return this.#pass('flush', () => this.#storage.flush());
+  }
+
+  close(): MaybePromise<void> {
+    return this.#storage.close();
+  }
+
+  #pass(verb: StorageVerb, request: () => MaybePromise<void>): MaybePromise<void> {
+    if (!this.#rule.verbs.includes(verb)) return request();
+    this.counted++;
+    if (this.counted < this.#rule.nth || this.counted >= this.#rule.nth + this.#rule.times) return request();
+    this.failures++;
+    const error = new BlockError(this.#rule.kind, `The ${verb} number ${this.counted} was made to fail`);
+    if (this.synchronous) throw error;
+    return Promise.reject(error);
+  }
+}

@@ -1,0 +1,163 @@
+/** Runs a workload on a disk and on its model at once, one operation after the other or several together. */
+import type { MaybePromise } from '../../src/block/co.ts';
+import type { DiskModel, PendingChange } from './disk-model.ts';
+import { patternedBytes } from './random.ts';
+import { type Operation, printOperation } from './workload.ts';
+
+/** A disk as a guest uses it. */
+export interface GuestDisk {
+  /** Bytes. */
+  readonly size: number;
+  read(offset: number, buffer: Uint8Array): MaybePromise<void>;
+  write(offset: number, data: Uint8Array, fua: boolean): MaybePromise<void>;
+  writeZeroes(offset: number, length: number, unmap: boolean): MaybePromise<void>;
+  discard(offset: number, length: number): MaybePromise<void>;
+  flush(): MaybePromise<void>;
+  resize(size: number): Promise<void>;
+  /** Closes it and opens it again; the disk from then on. */
+  reopen(): Promise<GuestDisk>;
+  close(): Promise<void>;
+}
+
+export interface GuestRunOptions {
+  /** How many operations may be under way together. Those that change the size or reopen always run alone. */
+  readonly together?: number;
+  /** Decides what an error of an operation means; the default lets it end the run. */
+  readonly onError?: (error: unknown, operation: Operation) => void;
+}
+
+/**
+ * @returns the disk as it is open at the end
+ * @throws ModelMismatch when a read shows what the model does not allow; the disk's own errors, unless `onError` takes them
+ */
+export async function runWorkload(
+  disk: GuestDisk,
+  model: DiskModel,
+  operations: readonly Operation[],
+  options: GuestRunOptions = {},
+): Promise<GuestDisk> {
+  const { together = 1 } = options;
+  let current = disk;
+  let underWay: Promise<void>[] = [];
+  const rest = async (): Promise<void> => {
+    const waitedFor = underWay;
+    underWay = [];
+    const results = await Promise.allSettled(waitedFor);
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
+  };
+  for (const operation of operations) {
+    const alone = operation.verb === 'reopen' || operation.verb === 'resize';
+    if (alone || underWay.length >= together) await rest();
+    if (operation.verb === 'reopen') {
+      current = await reopen(current, model, operation, options);
+    } else {
+      const task = perform(current, model, operation, options);
+      if (alone || together === 1) await task;
+      else underWay.push(task);
+    }
+  }
+  await rest();
+  return current;
+}
+
+async function reopen(
+  disk: GuestDisk,
+  model: DiskModel,
+  operation: Operation,
+  options: GuestRunOptions,
+): Promise<GuestDisk> {
+  const flushed = model.flush();
+  const reopened = await guarded(operation, options, () => disk.reopen());
+  if (reopened !== undefined) flushed.succeeded();
+  return reopened ?? disk;
+}
+
+async function perform(
+  disk: GuestDisk,
+  model: DiskModel,
+  operation: Operation,
+  options: GuestRunOptions,
+): Promise<void> {
+  if (operation.verb === 'read') {
+    await guarded(operation, options, () => verifiedRead(disk, model, operation.offset, operation.length));
+    return;
+  }
+  const pending = beginInModel(model, operation, disk.size);
+  if (pending === undefined) return;
+  let done = false;
+  try {
+    await guarded(operation, options, async () => {
+      await performOn(disk, operation);
+      done = true;
+    });
+  } finally {
+    if (done) pending.succeeded();
+    else pending.failed();
+  }
+}
+
+/** Reads and compares with the model. */
+export async function verifiedRead(disk: GuestDisk, model: DiskModel, offset: number, length: number): Promise<void> {
+  const end = Math.min(offset + length, disk.size);
+  if (end <= offset) return;
+  const since = model.beginRead();
+  const buffer = new Uint8Array(end - offset).fill(0xa5);
+  await disk.read(offset, buffer);
+  model.verifyRead(offset, buffer, since);
+}
+
+/** @returns undefined for what falls outside of the disk since an operation before it was dropped or failed */
+function beginInModel(model: DiskModel, operation: Operation, size: number): PendingChange | undefined {
+  const label = `operation ${operation.id}: ${printOperation(operation)}`;
+  if ('offset' in operation && operation.offset + operation.length > size) return undefined;
+  switch (operation.verb) {
+    case 'write':
+      return model.write(operation.offset, patternedBytes(operation.id, operation.offset, operation.length), label);
+    case 'zero':
+      return model.writeZeroes(operation.offset, operation.length, label);
+    case 'discard':
+      return model.discard(operation.offset, operation.length, label);
+    case 'resize':
+      return model.resize(operation.size, label);
+    case 'flush':
+    case 'reopen':
+    case 'read':
+      return model.flush();
+  }
+}
+
+async function performOn(disk: GuestDisk, operation: Operation): Promise<void> {
+  switch (operation.verb) {
+    case 'write':
+      return await disk.write(
+        operation.offset,
+        patternedBytes(operation.id, operation.offset, operation.length).slice(),
+        operation.fua,
+      );
+    case 'zero':
+      return await disk.writeZeroes(operation.offset, operation.length, operation.unmap);
+    case 'discard':
+      return await disk.discard(operation.offset, operation.length);
+    case 'resize':
+      return await disk.resize(operation.size);
+    case 'flush':
+      return await disk.flush();
+    case 'read':
+    case 'reopen':
+      throw new Error(`'${operation.verb}' is no change`);
+  }
+}
+
+async function guarded<T>(
+  operation: Operation,
+  options: GuestRunOptions,
+  task: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await task();
+  } catch (error) {
+    if (options.onError === undefined || (error instanceof Error && error.name === 'ModelMismatch')) throw error;
+    options.onError(error, operation);
+    return undefined;
+  }
+}
