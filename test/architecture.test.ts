@@ -39,7 +39,7 @@ const floors: readonly { name: string; files: RegExp; imports: readonly string[]
 const floorOf = (file: string) => floors.find(({ files }) => files.test(file));
 
 /** The driver that a file belongs to, such as `format/qcow2`, or undefined for shared files of a kind. */
-const driverOf = (file: string) => /^src\/block\/((?:format|protocol|filter)\/[^/]+)\//.exec(file)?.[1];
+const driverOf = (file: string) => /^src\/block\/((?:format|protocol|filter)\/(?!shared\/)[^/]+)\//.exec(file)?.[1];
 
 /** What is wrong with an import between two files of the project, or undefined. */
 function violation({ from, to }: Import): string | undefined {

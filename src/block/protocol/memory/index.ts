@@ -1,0 +1,2 @@
+export { createMemoryProtocol, memoryProtocol } from './driver.ts';
+export { MemoryStore } from './store.ts';
