@@ -51,6 +51,13 @@ async function drive<T>(co: Co<T>, first: Promise<unknown>): Promise<T> {
   }
 }
 
+/** Runs a coroutine and always gives a promise: what it throws before its first wait rejects it too. */
+export function startAsync<T>(co: Co<T>): Promise<T> {
+  return new Promise((resolve) => {
+    resolve(start(co));
+  });
+}
+
 /** Does `next` with the value, at once when there is nothing to wait for. */
 export function chain<T, U>(value: MaybePromise<T>, next: (value: T) => MaybePromise<U>): MaybePromise<U> {
   return isPromise(value) ? value.then(next) : next(value);
@@ -104,6 +111,11 @@ export class TaskPool {
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 
+  /** Waits until no task is in flight, and keeps quiet about failures: another error is on its way up already. */
+  *quiesce(): Co<void> {
+    while (this.#inFlight > 0) yield this.#nextCompletion();
+  }
+
   #nextCompletion(): Promise<void> {
     return new Promise((resolve) => {
       this.#wake = resolve;
@@ -116,6 +128,22 @@ export class TaskPool {
     this.#wake = undefined;
     wake?.();
   }
+}
+
+/**
+ * Runs a coroutine that issues tasks into a pool, and ends only when no task is in flight any more, however it ends.
+ *
+ * @throws what the body throws, else the first error of any task
+ */
+export function* withTasks(limit: number, body: (tasks: TaskPool) => Co<void>): Co<void> {
+  const tasks = new TaskPool(limit);
+  try {
+    yield* body(tasks);
+  } catch (error) {
+    yield* tasks.quiesce();
+    throw error;
+  }
+  yield* tasks.drain();
 }
 
 /** Mutual exclusion between coroutines, first come, first served. Taking it costs nothing when it is free. */

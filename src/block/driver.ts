@@ -251,6 +251,8 @@ export interface FormatImage {
   readonly backing: FileReference | undefined;
   /** Whether bytes that no layer holds are zero (always so, but for a preallocated raw device). QEMU: has_zero_init. */
   readonly hasZeroInit: boolean;
+  /** The image is its file byte for byte (`raw`): what the file knows of its holes is true of the disk. QEMU: BDRV_BLOCK_RECURSE. */
+  readonly statusFromFile?: boolean;
 
   /**
    * What the guest range starting at `offset` is in this layer. No I/O when the table is in the cache.

@@ -1,0 +1,3 @@
+import type { FilterDriver } from '../driver.ts';
+
+export const filterDrivers: readonly FilterDriver[] = [];

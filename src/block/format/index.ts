@@ -1,0 +1,5 @@
+import type { FormatDriver } from '../driver.ts';
+import { raw } from './raw/driver.ts';
+
+/** Every format, in the order in which probing prefers them when two are equally sure. */
+export const formatDrivers: readonly FormatDriver[] = [raw];

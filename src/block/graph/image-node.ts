@@ -1,0 +1,196 @@
+/** The node of an opened format: guest offsets above, files below. Moves nothing itself: the loops of `io/` do. */
+import { isPromise, settle, start, type Co, type MaybePromise } from '../co.ts';
+import type { BlockLimits, FormatDriver, FormatImage, RequestFlags } from '../driver.ts';
+import { BlockError } from '../error.ts';
+import type { Extent } from '../extent.ts';
+import { isZero } from '../io/buffers.ts';
+import { discardImage } from '../io/discard.ts';
+import type { ImageLayer } from '../io/layer.ts';
+import { readImagePadded, readTracked } from '../io/read.ts';
+import type { LayerStatus } from '../io/status.ts';
+import { writeImage } from '../io/write.ts';
+import { zeroImage } from '../io/zero.ts';
+import { SECTOR_SIZE } from '../limits.ts';
+import { BackingReader } from './backing-reader.ts';
+import { BlockNode, type GraphClock } from './node.ts';
+
+/** Generic options of an image node, with QEMU's names and values. */
+export interface ImageNodeOptions {
+  readonly readOnly: boolean;
+  readonly discard: 'ignore' | 'unmap';
+  readonly 'detect-zeroes': 'off' | 'on' | 'unmap';
+}
+
+export class ImageNode extends BlockNode implements ImageLayer {
+  declare readonly driver: FormatDriver;
+  readonly image: FormatImage;
+  readonly readOnly: boolean;
+  readonly isFilter = false;
+  readonly #options: ImageNodeOptions;
+  readonly #backing: BackingReader;
+
+  constructor(nodeName: string, driver: FormatDriver, clock: GraphClock, image: FormatImage, options: ImageNodeOptions) {
+    super(nodeName, driver, clock);
+    this.image = image;
+    this.readOnly = options.readOnly;
+    this.#options = options;
+    this.#backing = new BackingReader(this);
+  }
+
+  get length(): number {
+    return this.image.virtualSize;
+  }
+
+  get limits(): BlockLimits {
+    return this.image.limits;
+  }
+
+  /** The graph below cannot change without the clock, so the answer is kept until it does. */
+  get synchronous(): boolean {
+    if (this.#synchronousAt !== this.clock.generation) {
+      this.#synchronous = [...this.children.values()].every((child) => child.synchronous);
+      this.#synchronousAt = this.clock.generation;
+    }
+    return this.#synchronous;
+  }
+  #synchronous = false;
+  #synchronousAt = -1;
+
+  override get frozenImage(): FormatImage | undefined {
+    return this.readOnly ? this.image : undefined;
+  }
+
+  get below(): BlockNode | undefined {
+    return this.children.get('backing')?.node;
+  }
+
+  get backingLength(): number {
+    return this.below?.length ?? 0;
+  }
+
+  readBacking(offset: number, buffer: Uint8Array): MaybePromise<void> {
+    return this.#backing.read(offset, buffer);
+  }
+
+  protected performRead(offset: number, buffer: Uint8Array, flags: RequestFlags): MaybePromise<void> {
+    if (buffer.length === 0) return;
+    if (offset + buffer.length > this.image.virtualSize) return start(readImagePadded(this, offset, buffer));
+    return readTracked(this, offset, buffer, flags);
+  }
+
+  protected performWrite(offset: number, data: Uint8Array, flags: RequestFlags): MaybePromise<void> {
+    if (data.length === 0) return;
+    if (offset + data.length > this.image.virtualSize) return start(this.#growAndWrite(offset, data, flags));
+    if (this.#options['detect-zeroes'] !== 'off' && isZero(data)) {
+      return this.performWriteZeroes(offset, data.length, {
+        ...flags,
+        mayUnmap: this.#options['detect-zeroes'] === 'unmap' && this.#options.discard === 'unmap',
+      });
+    }
+    const written = writeImage(this, offset, data, flags);
+    return flags.fua === true ? start(this.#thenFlush(written)) : written;
+  }
+
+  protected performWriteZeroes(offset: number, length: number, flags: RequestFlags): MaybePromise<void> {
+    if (length === 0) return;
+    const mayUnmap = flags.mayUnmap === true && this.#options.discard === 'unmap';
+    const zeroed = start(this.#zero(offset, length, { ...flags, mayUnmap }));
+    return flags.fua === true ? start(this.#thenFlush(zeroed)) : zeroed;
+  }
+
+  protected performDiscard(offset: number, length: number): MaybePromise<void> {
+    if (this.#options.discard === 'ignore' || length === 0) return;
+    return start(discardImage(this, offset, Math.min(length, this.length - offset)));
+  }
+
+  protected performFlush(): MaybePromise<void> {
+    if (this.readOnly) return;
+    return this.image.flush === undefined ? start(this.#flushChildren()) : this.image.flush();
+  }
+
+  protected performTruncate(length: number): MaybePromise<void> {
+    return start(this.#resize(length));
+  }
+
+  protected performClose(): MaybePromise<void> {
+    return this.image.close();
+  }
+
+  allocatedSize(): MaybePromise<number | undefined> {
+    return start(this.#allocatedSize());
+  }
+
+  layerStatus(offset: number, length: number): MaybePromise<LayerStatus> {
+    return start(this.#layerStatus(offset, length));
+  }
+
+  *#layerStatus(offset: number, length: number): Co<LayerStatus> {
+    const extent = yield* settle(this.image.map(offset, length));
+    if (extent.kind !== 'data' || this.image.statusFromFile !== true) return statusOf(extent);
+    // The image is its file, byte for byte: where the file has holes, so has the disk.
+    const child = this.childFor(extent.child);
+    const below = yield* settle(child.node.layerStatus(extent.hostOffset, extent.length));
+    return { ...statusOf(extent), length: Math.min(extent.length, below.length), data: below.data, zero: below.zero };
+  }
+
+  *#allocatedSize(): Co<number | undefined> {
+    let sum: number | undefined;
+    for (const child of this.children.values()) {
+      if (child.roles.has('cow')) continue;
+      const size = yield* settle(child.allocatedSize());
+      if (size !== undefined) sum = (sum ?? 0) + size;
+    }
+    return sum;
+  }
+
+  *#flushChildren(): Co<void> {
+    for (const child of this.children.values()) if (!child.readOnly) yield* settle(child.flush());
+  }
+
+  *#thenFlush(done: MaybePromise<void>): Co<void> {
+    yield* settle(done);
+    yield* settle(this.flush());
+  }
+
+  *#zero(offset: number, length: number, flags: RequestFlags): Co<void> {
+    if (offset + length > this.length) yield* this.#resize(offset + length);
+    yield* zeroImage(this, offset, length, flags);
+  }
+
+  /** An image can be another image's file: then it grows as a file would, if its format can. */
+  *#growAndWrite(offset: number, data: Uint8Array, flags: RequestFlags): Co<void> {
+    yield* this.#resize(offset + data.length);
+    const written = writeImage(this, offset, data, flags);
+    if (isPromise(written)) yield written;
+  }
+
+  *#resize(length: number): Co<void> {
+    if (this.image.resize === undefined) {
+      throw new BlockError('unsupported', `The size of a '${this.driver.name}' image cannot be changed`);
+    }
+    const size = Math.ceil(length / SECTOR_SIZE) * SECTOR_SIZE;
+    const request = this.tracker.begin('truncate', Math.min(size, this.length), Number.MAX_SAFE_INTEGER);
+    try {
+      yield* this.tracker.makeSerialising(request, 1);
+      yield* settle(this.image.resize(size, 'off'));
+      this.clock.generation++;
+    } finally {
+      this.tracker.end(request);
+    }
+  }
+}
+
+function statusOf(extent: Extent): LayerStatus {
+  const place =
+    extent.kind === 'data'
+      ? { hostOffset: extent.hostOffset, hostNode: extent.child.nodeName }
+      : {};
+  return {
+    length: extent.length,
+    present: extent.kind !== 'backing',
+    data: extent.kind === 'data' || extent.kind === 'encoded',
+    zero: extent.kind === 'zero',
+    compressed: extent.kind === 'encoded' && extent.encoding === 'compressed',
+    ...place,
+  };
+}

@@ -1,0 +1,54 @@
+/** Options that every node takes, whatever its driver, with QEMU's names (`blockdev-add`). */
+import type { BlockdevOptions } from '../driver.ts';
+import { BlockError } from '../error.ts';
+import { parseOptions, type OptionSchema, type OptionValues } from '../options.ts';
+
+export const genericOptions = {
+  driver: { type: 'string', help: 'name of the driver' },
+  'node-name': { type: 'string', help: 'name of the node, unique in its graph; without it one is made up' },
+  'read-only': { type: 'boolean', help: 'whether the node refuses writes; without it, only where its storage does' },
+  'force-share': { type: 'boolean', help: 'whether others may write to it meanwhile; read-only nodes only', default: false },
+  discard: {
+    type: 'enum',
+    values: ['ignore', 'unmap'],
+    help: 'what becomes of discards; QEMU ignores them unless told otherwise, here they give space back',
+    default: 'unmap',
+  },
+  'detect-zeroes': {
+    type: 'enum',
+    values: ['off', 'on', 'unmap'],
+    help: 'whether writes of zeroes are turned into write-zeroes requests',
+    default: 'off',
+  },
+  'backing-identity': {
+    type: 'enum',
+    values: ['check', 'ignore', 'update'],
+    help: 'whether the backing file must be the one that the overlay was made on; `update` takes the present one for it',
+    default: 'check',
+  },
+} as const satisfies OptionSchema;
+
+export type GenericOptions = OptionValues<typeof genericOptions>;
+
+/** Children that the graph opens itself. Everything else belongs to the driver. */
+const CHILDREN = new Set(['file', 'backing']);
+
+export interface SplitOptions {
+  readonly generic: GenericOptions;
+  readonly children: Readonly<Record<string, unknown>>;
+  readonly own: Readonly<Record<string, unknown>>;
+}
+
+/** Sorts options into the generic ones, children, and the driver's own. @throws BlockError `invalid` */
+export function splitOptions(options: BlockdevOptions): SplitOptions {
+  const parts = { generic: {}, children: {}, own: {} } as Record<'generic' | 'children' | 'own', Record<string, unknown>>;
+  for (const [name, value] of Object.entries(options)) {
+    const part = Object.hasOwn(genericOptions, name) ? 'generic' : CHILDREN.has(name) ? 'children' : 'own';
+    parts[part][name] = value;
+  }
+  const generic = parseOptions(genericOptions, parts.generic, 'every node');
+  if (generic['force-share'] && generic['read-only'] !== true) {
+    throw new BlockError('invalid', "'force-share' is for nodes that are opened with 'read-only'");
+  }
+  return { generic, children: parts.children, own: parts.own };
+}

@@ -1,0 +1,212 @@
+/** A vertex of the graph: an opened driver with its children, its users, its requests in flight and its counters. */
+import { isPromise, type MaybePromise } from '../co.ts';
+import {
+  NO_FLAGS,
+  type BlockChild,
+  type BlockDriver,
+  type BlockLimits,
+  type FormatImage,
+  type RequestFlags,
+} from '../driver.ts';
+import { BlockError, withContext } from '../error.ts';
+import type { LayerStatus, StatusLayer } from '../io/status.ts';
+import { RequestTracker, type RequestKind } from '../io/tracked.ts';
+import type { Child } from './child.ts';
+import { NodeStatistics, type OperationCounter } from './statistics.ts';
+
+/** Counts every change of who stands on whom: what was resolved through the graph before is void afterwards. */
+export interface GraphClock {
+  generation: number;
+}
+
+/** QEMU: BlockDriverState. */
+export abstract class BlockNode implements StatusLayer {
+  readonly nodeName: string;
+  readonly driver: BlockDriver;
+  readonly children = new Map<string, Child>();
+  readonly parents = new Set<Child>();
+  readonly statistics = new NodeStatistics();
+  readonly tracker = new RequestTracker();
+  readonly clock: GraphClock;
+  /** For observers of the driver's named points. */
+  onEvent: ((name: string) => void) | undefined;
+  #closed = false;
+
+  constructor(nodeName: string, driver: BlockDriver, clock: GraphClock) {
+    this.nodeName = nodeName;
+    this.driver = driver;
+    this.clock = clock;
+  }
+
+  /** Bytes. */
+  abstract readonly length: number;
+  abstract readonly readOnly: boolean;
+  /** Every storage that is reachable from here answers without waiting. */
+  abstract readonly synchronous: boolean;
+  abstract readonly limits: BlockLimits;
+  abstract readonly isFilter: boolean;
+  abstract readonly below: BlockNode | undefined;
+  abstract layerStatus(offset: number, length: number): MaybePromise<LayerStatus>;
+
+  protected abstract performRead(offset: number, buffer: Uint8Array, flags: RequestFlags): MaybePromise<void>;
+  protected abstract performWrite(offset: number, data: Uint8Array, flags: RequestFlags): MaybePromise<void>;
+  protected abstract performWriteZeroes(offset: number, length: number, flags: RequestFlags): MaybePromise<void>;
+  protected abstract performDiscard(offset: number, length: number): MaybePromise<void>;
+  protected abstract performFlush(): MaybePromise<void>;
+  protected abstract performTruncate(length: number): MaybePromise<void>;
+  protected abstract performClose(): MaybePromise<void>;
+  abstract allocatedSize(): MaybePromise<number | undefined>;
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** The image of a format node whose mapping cannot change: what it maps may be remembered until the graph changes. */
+  get frozenImage(): FormatImage | undefined {
+    return undefined;
+  }
+
+  /** The edge that a driver knows as `child`. */
+  childFor(child: BlockChild): Child {
+    for (const edge of this.children.values()) if (edge === child) return edge;
+    throw new BlockError('internal', `Node '${this.nodeName}' maps data to a child that it does not have`);
+  }
+
+  /** Fills the buffer. Past the end of the node zeroes are read: users with a guest behind them check bounds themselves. */
+  read(offset: number, buffer: Uint8Array, flags: RequestFlags = NO_FLAGS): MaybePromise<void> {
+    const counter = this.statistics.read;
+    const startMs = this.#startClock(counter);
+    let result: MaybePromise<void>;
+    try {
+      this.#checkOpen();
+      result = this.performRead(offset, buffer, flags);
+    } catch (error) {
+      throw this.#failed(counter, error, 'read', offset, buffer.length);
+    }
+    if (isPromise(result)) return this.#finish(result, counter, startMs, 'read', offset, buffer.length);
+    this.#count(counter, startMs, buffer.length);
+  }
+
+  write(offset: number, data: Uint8Array, flags: RequestFlags = NO_FLAGS): MaybePromise<void> {
+    const counter = this.statistics.write;
+    const startMs = this.#startClock(counter);
+    let result: MaybePromise<void>;
+    try {
+      this.#checkWritable();
+      result = this.performWrite(offset, data, flags);
+    } catch (error) {
+      throw this.#failed(counter, error, 'write', offset, data.length);
+    }
+    if (isPromise(result)) return this.#finish(result, counter, startMs, 'write', offset, data.length);
+    this.#count(counter, startMs, data.length);
+    this.#wrote(offset + data.length);
+  }
+
+  writeZeroes(offset: number, length: number, flags: RequestFlags = NO_FLAGS): MaybePromise<void> {
+    return this.#account(this.statistics.zero, 'zero', offset, length, () => {
+      this.#checkWritable();
+      return this.performWriteZeroes(offset, length, flags);
+    });
+  }
+
+  discard(offset: number, length: number): MaybePromise<void> {
+    return this.#account(this.statistics.discard, 'discard', offset, length, () => {
+      this.#checkWritable();
+      return this.performDiscard(offset, length);
+    });
+  }
+
+  /** Everything that was written before is on stable storage when it returns. */
+  flush(): MaybePromise<void> {
+    return this.#account(this.statistics.flush, 'flush', 0, 0, () => {
+      this.#checkOpen();
+      return this.performFlush();
+    });
+  }
+
+  /** Changes the length, in bytes. */
+  truncate(length: number): MaybePromise<void> {
+    this.#checkWritable();
+    return this.performTruncate(length);
+  }
+
+  /** Closes the driver. The children are closed by the graph. */
+  close(): MaybePromise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.clock.generation++;
+    return this.performClose();
+  }
+
+  /** Tells observers that the driver is at a named point; filters below hear of it too. */
+  event(name: string): void {
+    this.onEvent?.(name);
+  }
+
+  #startClock(counter: OperationCounter): number {
+    return !this.synchronous || counter.samplesNext ? performance.now() : -1;
+  }
+
+  #count(counter: OperationCounter, startMs: number, bytes: number): void {
+    if (startMs >= 0) {
+      const ms = performance.now() - startMs;
+      if (this.synchronous) counter.addSampleMs(ms);
+      else counter.addMs(ms);
+    }
+    counter.operations++;
+    counter.bytes += bytes;
+  }
+
+  #wrote(end: number): void {
+    if (end > this.statistics.writeHighestOffset) this.statistics.writeHighestOffset = end;
+  }
+
+  #account(
+    counter: OperationCounter,
+    op: RequestKind | 'flush',
+    offset: number,
+    length: number,
+    perform: () => MaybePromise<void>,
+  ): MaybePromise<void> {
+    const startMs = this.#startClock(counter);
+    let result: MaybePromise<void>;
+    try {
+      result = perform();
+    } catch (error) {
+      throw this.#failed(counter, error, op, offset, length);
+    }
+    if (isPromise(result)) return this.#finish(result, counter, startMs, op, offset, length);
+    this.#count(counter, startMs, length);
+  }
+
+  async #finish(
+    result: Promise<void>,
+    counter: OperationCounter,
+    startMs: number,
+    op: RequestKind | 'flush',
+    offset: number,
+    length: number,
+  ): Promise<void> {
+    try {
+      await result;
+      this.#count(counter, startMs, length);
+      if (op === 'write') this.#wrote(offset + length);
+    } catch (error) {
+      throw this.#failed(counter, error, op, offset, length);
+    }
+  }
+
+  #failed(counter: OperationCounter, error: unknown, op: string, offset: number, length: number): BlockError {
+    counter.failed++;
+    return withContext(error, { node: this.nodeName, driver: this.driver.name, op, offset, length });
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new BlockError('closed', `Node '${this.nodeName}' is closed`);
+  }
+
+  #checkWritable(): void {
+    this.#checkOpen();
+    if (this.readOnly) throw new BlockError('permission', `Node '${this.nodeName}' is read-only`);
+  }
+}

@@ -1,0 +1,146 @@
+/** The node of an opened protocol: the bottom of every graph. Aligns requests and keeps count of the length. */
+import { chain, isPromise, settle, start, type Co, type MaybePromise } from '../co.ts';
+import type { BlockLimits, ProtocolDriver, RequestFlags, Storage } from '../driver.ts';
+import { BlockError } from '../error.ts';
+import { isAligned, readUnaligned, writeUnaligned, type BlockIo } from '../io/align.ts';
+import { zeroBuffer } from '../io/buffers.ts';
+import type { LayerStatus } from '../io/status.ts';
+import { MAX_OFFSET, ZERO_BUFFER_BYTES } from '../limits.ts';
+import { BlockNode, type GraphClock } from './node.ts';
+
+export class StorageNode extends BlockNode {
+  readonly storage: Storage;
+  /** The name that people know the file by. */
+  readonly filename: string;
+  readonly limits: BlockLimits;
+  readonly synchronous: boolean;
+  readonly isFilter = false;
+  readonly below = undefined;
+  readonly #blocks: BlockIo;
+  #length: number;
+  /** Counts what a flush would have to make stable. */
+  #writes = 0;
+  #flushedWrites = 0;
+  #flushing: Promise<void> | undefined;
+
+  /** @param length what `storage.getLength()` says, in bytes */
+  constructor(nodeName: string, driver: ProtocolDriver, clock: GraphClock, storage: Storage, filename: string, length: number) {
+    super(nodeName, driver, clock);
+    this.storage = storage;
+    this.filename = filename;
+    this.limits = storage.limits;
+    this.synchronous = storage.synchronous;
+    this.#length = length;
+    this.#blocks = { read: (at, buffer) => storage.read(at, buffer), write: (at, data) => storage.write(at, data) };
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  get readOnly(): boolean {
+    return this.storage.readOnly;
+  }
+
+  protected performRead(offset: number, buffer: Uint8Array): MaybePromise<void> {
+    const alignment = this.limits.requestAlignment;
+    if (alignment === 1 || isAligned(offset, buffer.length, alignment)) return this.storage.read(offset, buffer);
+    return start(readUnaligned(this.#blocks, offset, buffer, alignment));
+  }
+
+  protected performWrite(offset: number, data: Uint8Array, flags: RequestFlags): MaybePromise<void> {
+    if (offset + data.length > MAX_OFFSET) throw new BlockError('invalid', 'The write ends at or above 2^53');
+    const alignment = this.limits.requestAlignment;
+    const written =
+      alignment === 1 || isAligned(offset, data.length, alignment)
+        ? this.storage.write(offset, data)
+        : start(writeUnaligned(this.#blocks, this.tracker, offset, data, alignment));
+    const end = offset + data.length;
+    if (isPromise(written)) return written.then(() => this.#afterWrite(end, flags));
+    return this.#afterWrite(end, flags);
+  }
+
+  #afterWrite(end: number, flags: RequestFlags): MaybePromise<void> {
+    this.#writes++;
+    if (end > this.#length) this.#length = end;
+    if (flags.fua === true) return this.flush();
+  }
+
+  protected performWriteZeroes(offset: number, length: number, flags: RequestFlags): MaybePromise<void> {
+    return start(this.#writeZeroes(offset, length, flags));
+  }
+
+  *#writeZeroes(offset: number, length: number, flags: RequestFlags): Co<void> {
+    const { storage } = this;
+    const aligned = isAligned(offset, length, Math.max(this.limits.requestAlignment, this.limits.writeZeroesAlignment));
+    if (storage.writeZeroes !== undefined && aligned) {
+      yield* settle(storage.writeZeroes(offset, length, flags.mayUnmap === true));
+      yield* settle(this.#afterWrite(offset + length, flags));
+      return;
+    }
+    for (let done = 0; done < length; ) {
+      const part = Math.min(length - done, ZERO_BUFFER_BYTES);
+      yield* settle(this.performWrite(offset + done, zeroBuffer(part), flags));
+      done += part;
+    }
+  }
+
+  protected performDiscard(offset: number, length: number): MaybePromise<void> {
+    const end = Math.min(offset + length, this.#length);
+    if (this.storage.discard === undefined || end <= offset) return;
+    if (!isAligned(offset, end - offset, this.limits.discardAlignment)) return;
+    this.#writes++;
+    return this.storage.discard(offset, end - offset);
+  }
+
+  protected performFlush(): MaybePromise<void> {
+    // A flush in flight may have begun before our last write. Wait for it, and see then.
+    if (this.#flushing !== undefined) return this.#flushing.then(() => this.performFlush());
+    if (this.#flushedWrites === this.#writes) return;
+    const covered = this.#writes;
+    const flushed = this.storage.flush();
+    if (!isPromise(flushed)) {
+      this.#flushedWrites = covered;
+      return;
+    }
+    const finished = this.#finishFlush(flushed, covered);
+    // Who waits for this flush looks again for itself: only the one that began it is told that it failed.
+    this.#flushing = finished.catch(() => undefined).then(() => {
+      this.#flushing = undefined;
+    });
+    return finished;
+  }
+
+  async #finishFlush(flushed: Promise<void>, covered: number): Promise<void> {
+    await flushed;
+    this.#flushedWrites = covered;
+  }
+
+  protected performTruncate(length: number): MaybePromise<void> {
+    return chain(this.storage.truncate(length), () => {
+      this.#writes++;
+      this.#length = length;
+    });
+  }
+
+  protected performClose(): MaybePromise<void> {
+    return this.storage.close();
+  }
+
+  allocatedSize(): MaybePromise<number | undefined> {
+    return this.storage.allocatedSize?.();
+  }
+
+  layerStatus(offset: number, length: number): MaybePromise<LayerStatus> {
+    const status = this.storage.blockStatus?.(offset, length) ?? { length, zero: false };
+    return chain(status, ({ length: covered, zero }) => ({
+      length: covered,
+      present: true,
+      data: !zero,
+      zero,
+      compressed: false,
+      hostOffset: offset,
+      hostNode: this.nodeName,
+    }));
+  }
+}

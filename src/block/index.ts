@@ -1,0 +1,15 @@
+/** The core without a worker: for use inside one's own worker, or in Node. */
+export { startAsync, type Co, type MaybePromise } from './co.ts';
+export type * from './driver.ts';
+export { BlockError, BLOCK_ERROR_KINDS, type BlockErrorContext, type BlockErrorKind } from './error.ts';
+export type { BlockStatus, Extent } from './extent.ts';
+export { filterDrivers } from './filter/index.ts';
+export { formatDrivers } from './format/index.ts';
+export { BlockBackend } from './graph/backend.ts';
+export { allowNames, denyReferences, type ReferenceAnswer, type ReferencePolicy, type ReferenceRequest } from './graph/gate.ts';
+export { BlockGraph } from './graph/graph.ts';
+export type { BlockNode } from './graph/node.ts';
+export type { OpenPolicy } from './graph/opener.ts';
+export type { NodeStatisticsSnapshot } from './graph/statistics.ts';
+export { parseSize } from './options.ts';
+export { parseFilename, type DriverSet } from './registry.ts';

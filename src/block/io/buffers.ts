@@ -1,0 +1,65 @@
+/**
+ * Buffers that are used for the length of one request. A fresh buffer costs ten times the read that fills it, so they are kept
+ * and used again; what is in them is garbage until it is written over.
+ */
+import { ZERO_BUFFER_BYTES } from '../limits.ts';
+
+const SMALLEST = 4096;
+/** Of each size, this many are kept. */
+const KEPT = 4;
+
+export class BufferPool {
+  readonly #free = new Map<number, Uint8Array[]>();
+
+  /** @returns a buffer of exactly `length` bytes; give it back with `release` when nothing can touch it any more. */
+  acquire(length: number): Uint8Array {
+    const size = sizeClass(length);
+    const buffer = this.#free.get(size)?.pop() ?? new Uint8Array(size);
+    return buffer.length === length ? buffer : buffer.subarray(0, length);
+  }
+
+  release(buffer: Uint8Array): void {
+    const whole = buffer.length === buffer.buffer.byteLength ? buffer : new Uint8Array(buffer.buffer);
+    if (whole.length > 4 * ZERO_BUFFER_BYTES) return;
+    const kept = this.#free.get(whole.length);
+    if (kept === undefined) this.#free.set(whole.length, [whole]);
+    else if (kept.length < KEPT) kept.push(whole);
+  }
+}
+
+function sizeClass(length: number): number {
+  let size = SMALLEST;
+  while (size < length) size *= 2;
+  return size;
+}
+
+/** Shared by all requests of this thread. */
+export const requestBuffers = new BufferPool();
+
+let zeroes: Uint8Array | undefined;
+
+/** A buffer of zeroes to write from. Nobody writes into it. @param length bytes, at most `ZERO_BUFFER_BYTES` */
+export function zeroBuffer(length: number): Uint8Array {
+  zeroes ??= new Uint8Array(ZERO_BUFFER_BYTES);
+  return zeroes.subarray(0, length);
+}
+
+/** Whether all bytes are zero. Looks at eight 32-bit words at a time, which is what JavaScript does fastest. */
+export function isZero(bytes: Uint8Array): boolean {
+  const misaligned = bytes.byteOffset % 4;
+  const headLength = Math.min(bytes.length, misaligned === 0 ? 0 : 4 - misaligned);
+  for (let i = 0; i < headLength; i++) if (bytes[i] !== 0) return false;
+  const wordCount = Math.floor((bytes.length - headLength) / 4);
+  const words = new Uint32Array(bytes.buffer, bytes.byteOffset + headLength, wordCount);
+  let word = 0;
+  for (; word + 8 <= wordCount; word += 8) {
+    // Indexes are inside the array by the loop's condition; the `!` costs nothing at run time.
+    const any =
+      words[word]! | words[word + 1]! | words[word + 2]! | words[word + 3]! |
+      words[word + 4]! | words[word + 5]! | words[word + 6]! | words[word + 7]!;
+    if (any !== 0) return false;
+  }
+  for (; word < wordCount; word++) if (words[word] !== 0) return false;
+  for (let i = headLength + wordCount * 4; i < bytes.length; i++) if (bytes[i] !== 0) return false;
+  return true;
+}

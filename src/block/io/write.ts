@@ -1,0 +1,130 @@
+/** The write loop: one for all formats. */
+import { isPromise, settle, start, withTasks, type Co, type MaybePromise } from '../co.ts';
+import type { Allocation, RequestFlags } from '../driver.ts';
+import { BlockError } from '../error.ts';
+import { JOINED_WRITE_BYTES, REQUEST_PARALLELISM } from '../limits.ts';
+import { isZero, requestBuffers } from './buffers.ts';
+import type { ImageLayer } from './layer.ts';
+import { readImagePadded } from './read.ts';
+import type { TrackedRequest } from './tracked.ts';
+
+/**
+ * Writes guest bytes of an image: in place where the image has a place for them, else by allocating one.
+ *
+ * The range must lie inside the image. An allocating write has the clusters it touches to itself until the new mapping is
+ * published: the data and the copied edges are written first, the mapping changes last.
+ */
+export function writeImage(
+  layer: ImageLayer,
+  offset: number,
+  data: Uint8Array,
+  flags: RequestFlags,
+): MaybePromise<void> {
+  if (layer.tracker.serialising === 0 && flags.compressed !== true) {
+    const extent = layer.image.map(offset, data.length);
+    if (!isPromise(extent) && extent.kind === 'data' && extent.writable && extent.length === data.length) {
+      const written = extent.child.write(extent.hostOffset, data, flags);
+      return isPromise(written) ? layer.tracker.track('write', offset, data.length, written) : written;
+    }
+  }
+  return start(writeTracked(layer, offset, data, flags));
+}
+
+function* writeTracked(layer: ImageLayer, offset: number, data: Uint8Array, flags: RequestFlags): Co<void> {
+  const request = layer.tracker.begin('write', offset, data.length);
+  try {
+    yield* layer.tracker.waitForOverlapping(request);
+    yield* writeExtents(layer, request, offset, data, flags);
+  } finally {
+    layer.tracker.end(request);
+  }
+}
+
+/** Writes on behalf of a tracked request, extent by extent; makes it serialising where space must be allocated. */
+export function* writeExtents(
+  layer: ImageLayer,
+  request: TrackedRequest,
+  offset: number,
+  data: Uint8Array,
+  flags: RequestFlags,
+): Co<void> {
+  const { image } = layer;
+  yield* withTasks(REQUEST_PARALLELISM, function* (tasks) {
+    for (let done = 0; done < data.length && !tasks.failed; ) {
+      const position = offset + done;
+      const extent = yield* settle(image.map(position, data.length - done));
+      const part = data.subarray(done, done + extent.length);
+      if (extent.kind === 'data' && extent.writable && flags.compressed !== true) {
+        yield* tasks.issue(() => extent.child.write(extent.hostOffset, part, flags));
+        done += extent.length;
+      } else if (!request.serialising) {
+        // Others may change the mapping while this waits: nothing may be in flight, and it must be looked at again.
+        yield* tasks.drain();
+        yield* layer.tracker.makeSerialising(request, image.allocationUnit);
+      } else if (flags.compressed === true || (extent.kind === 'encoded' && extent.writable)) {
+        yield* writeEncoded(layer, position, flags.compressed === true ? data.subarray(done) : part, flags);
+        done += flags.compressed === true ? data.length - done : extent.length;
+      } else {
+        done += yield* writeAllocating(layer, position, data.subarray(done));
+      }
+    }
+  });
+}
+
+function* writeEncoded(layer: ImageLayer, offset: number, data: Uint8Array, flags: RequestFlags): Co<void> {
+  if (layer.image.writeEncoded === undefined) {
+    throw new BlockError('unsupported', `The format '${layer.image.info().format}' cannot write encoded data`);
+  }
+  yield* settle(layer.image.writeEncoded(offset, data, flags));
+}
+
+/** Allocates, writes and publishes. @returns how many bytes of `data`, from its start, are written */
+export function* writeAllocating(layer: ImageLayer, offset: number, data: Uint8Array): Co<number> {
+  const { image } = layer;
+  if (image.allocate === undefined) {
+    throw new BlockError('unsupported', `The format '${image.info().format}' cannot be written`);
+  }
+  const allocation = yield* settle(image.allocate(offset, data.length));
+  try {
+    yield* fillAllocation(layer, allocation, offset, data.subarray(0, allocation.length));
+  } catch (error) {
+    yield* settle(allocation.abort());
+    throw error;
+  }
+  yield* settle(allocation.commit());
+  return allocation.length;
+}
+
+/** Writes the data and what must be copied around it. */
+function* fillAllocation(layer: ImageLayer, allocation: Allocation, offset: number, data: Uint8Array): Co<void> {
+  const { child, hostOffset, copyBefore, copyAfter } = allocation;
+  if (copyBefore + copyAfter === 0) {
+    yield* settle(child.write(hostOffset, data));
+    return;
+  }
+  // Small data gets its edges around it and goes down in one write; large data is not copied for that.
+  const gap = data.length <= JOINED_WRITE_BYTES ? data.length : 0;
+  const joined = requestBuffers.acquire(copyBefore + gap + copyAfter);
+  try {
+    const before = joined.subarray(0, copyBefore);
+    const after = joined.subarray(copyBefore + gap);
+    child.event('cow_read');
+    yield* readImagePadded(layer, offset - copyBefore, before);
+    yield* readImagePadded(layer, offset + data.length, after);
+    const writeBefore = !(allocation.zeroed && isZero(before));
+    const writeAfter = !(allocation.zeroed && isZero(after));
+    if (writeBefore || writeAfter) child.event('cow_write');
+    if (gap > 0) {
+      joined.set(data, copyBefore);
+      const from = writeBefore ? 0 : copyBefore;
+      const to = writeAfter ? joined.length : copyBefore + data.length;
+      yield* settle(child.write(hostOffset - copyBefore + from, joined.subarray(from, to)));
+    } else {
+      if (writeBefore && copyBefore > 0) yield* settle(child.write(hostOffset - copyBefore, before));
+      yield* settle(child.write(hostOffset, data));
+      if (writeAfter && copyAfter > 0) yield* settle(child.write(hostOffset + data.length, after));
+    }
+  } finally {
+    requestBuffers.release(joined);
+  }
+}
