@@ -2,7 +2,7 @@
  * What a disk could hold after the power was cut. Everything that was answered before the last finished flush began is there;
  * of every later change any sector may be there or not, in any order. A write is torn between 512-byte sectors, never inside one.
  */
-import { Random, SECTOR_BYTES } from './random.ts';
+import { type Random, SECTOR_BYTES } from './random.ts';
 import { applyChange, type Change, type LogEvent } from './simulated-storage.ts';
 import type { SparseBytes } from './sparse-bytes.ts';
 
@@ -82,8 +82,8 @@ function* replay({ initial, log }: LoggedStorage): Generator<Moment> {
     } else {
       const stable = covered.get(event.id) ?? new Set<Pending>();
       pending.sort((left, right) => left.endedAt - right.endedAt || left.id - right.id);
-      for (const { change } of pending.filter((change) => stable.has(change))) applyChange(durable, change);
-      pending = pending.filter((change) => !stable.has(change));
+      for (const { change } of pending.filter((one) => stable.has(one))) applyChange(durable, change);
+      pending = pending.filter((one) => !stable.has(one));
       yield { position, durable, pending, newest: undefined };
     }
   }

@@ -22,7 +22,7 @@ export function runTool(tool: 'qemu-img' | 'qemu-io', args: readonly string[]): 
       (error, stdout, stderr) => {
         if (error === null) resolve({ code: 0, stdout, stderr });
         else if (typeof error.code === 'number') resolve({ code: error.code, stdout, stderr });
-        else reject(error);
+        else reject(new Error(`${tool} could not be run: ${error.message}`, { cause: error }));
       },
     );
   });

@@ -5,7 +5,7 @@
 import type { MaybePromise } from '../../src/block/co.ts';
 import { BYTE_LIMITS, type BlockLimits, type Storage } from '../../src/block/driver.ts';
 import { BlockError } from '../../src/block/error.ts';
-import { equalBytes, Random } from './random.ts';
+import { equalBytes, type Random } from './random.ts';
 import { SparseBytes } from './sparse-bytes.ts';
 
 export type Change =
@@ -163,7 +163,7 @@ export class SimulatedStorage implements Storage {
   /** Finishes waiting requests one by one in random order, and lets others come in between. */
   async #pump(random: Random): Promise<void> {
     while (this.#waiting.length > 0) {
-      for (let pause = random.below(12); pause >= 0; pause--) await null;
+      for (let pause = random.below(12); pause >= 0; pause--) await Promise.resolve();
       const [next] = this.#waiting.splice(random.below(this.#waiting.length), 1);
       next?.();
     }

@@ -57,7 +57,7 @@ describe('simulated storage', () => {
       return finished;
     };
     const first = await order(3);
-    expect(first).not.toEqual([...first].sort((left, right) => left - right));
+    expect(first).not.toEqual([...first].toSorted((left, right) => left - right));
     expect(await order(3)).toEqual(first);
   });
 
@@ -92,7 +92,7 @@ describe('power cuts', () => {
     const expected = ['1', '2'].flatMap((a) =>
       ['1', '2'].flatMap((b) => ['zeroes', 'write 3'].map((c) => `write ${a}, write ${b}, ${c}`)),
     );
-    expect([...seen].sort()).toEqual(expected.sort());
+    expect([...seen].toSorted()).toEqual(expected.toSorted());
   });
 
   it('do not count a write as flushed that was still under way when the flush began', async () => {
