@@ -50,23 +50,34 @@ async function runSeed(suite: SoakSuite, seed: number, totals: Map<string, numbe
   }
 }
 
-const suites = await loadSuites(values.suite);
-const totals = new Map(suites.map((suite) => [suite.name, new Map<string, number>()]));
-let failures = 0;
-
-if (values.seed !== undefined) {
-  const seed = toNumber('seed', values.seed);
-  for (const suite of suites) if (!(await runSeed(suite, seed, totals.get(suite.name)!))) failures += 1;
-} else {
+/** Runs the chosen suites over one seed, or over fresh ones until time is up; returns the number of failures. */
+async function soak(suites: readonly SoakSuite[], totals: ReadonlyMap<string, Map<string, number>>): Promise<number> {
+  let failures = 0;
+  const round = async (nextSeed: () => number): Promise<void> => {
+    for (const suite of suites) if (!(await runSeed(suite, nextSeed(), totals.get(suite.name)!))) failures += 1;
+  };
+  if (values.seed !== undefined) {
+    const seed = toNumber('seed', values.seed);
+    await round(() => seed);
+    return failures;
+  }
   const end = performance.now() + toNumber('minutes', values.minutes) * 60_000;
-  // Seeds of a run follow each other, so that two runs at different times try different ones.
+  // Seeds follow each other from the time of day, so that runs at different times try different ones.
   let seed = Math.floor(Date.now() / 1000) % 2 ** 31;
   // The first round is always whole.
-  do {
-    for (const suite of suites) if (!(await runSeed(suite, seed++, totals.get(suite.name)!))) failures += 1;
-  } while (performance.now() < end);
+  do await round(() => seed++);
+  while (performance.now() < end);
+  return failures;
 }
 
-for (const [name, counts] of totals) console.log(`total ${name}: ${show(counts)}`);
-console.log(`${failures} failures`);
-process.exitCode = failures === 0 ? 0 : 1;
+try {
+  const suites = await loadSuites(values.suite);
+  const totals = new Map(suites.map((suite) => [suite.name, new Map<string, number>()]));
+  const failures = await soak(suites, totals);
+  for (const [name, counts] of totals) console.log(`total ${name}: ${show(counts)}`);
+  console.log(`${failures} failures`);
+  process.exitCode = failures === 0 ? 0 : 1;
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 2;
+}
