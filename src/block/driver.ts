@@ -203,8 +203,28 @@ export interface FormatDriver<
   open(context: OpenContext<OptionValues<OpenSchema>>): Co<FormatImage>;
   /** Writes an empty image into an empty file. Everything it wrote is flushed when it returns. */
   create?(file: BlockChild, options: OptionValues<CreateSchema>, progress?: Progress): Co<void>;
+  /** Lays an image out front to back, for downloads. Missing: the format cannot be written as a stream. */
+  readonly sequential?: {
+    /** Bytes of guest data that are stored or left out as one. */
+    readonly unit: number;
+    /** Zeroes are stored like data: every unit follows, and the last one ends where the disk ends. */
+    readonly storesZeroes: boolean;
+    /** @param isData whether unit number n of the disk holds data; asked in any order, as often as needed */
+    layout(virtualSize: number, isData: (unit: number) => boolean): SequentialLayout;
+  };
   /** Bytes that a new image of these options takes: with only `dataBytes` of data in it, and when it is full. */
   measure?(options: OptionValues<CreateSchema>, dataBytes: number): { required: number; fullyAllocated: number };
+}
+
+/**
+ * An image that is written front to back. First `head`, then the units that hold data, in guest order, each whole: the last one
+ * of the disk is filled up with zeroes.
+ */
+export interface SequentialLayout {
+  /** Bytes of the whole file. */
+  readonly totalBytes: number;
+  /** The metadata, in pieces of any length. */
+  head(): Iterable<Uint8Array>;
 }
 
 /** A file that an image header names. */

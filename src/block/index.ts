@@ -6,10 +6,22 @@ export type { BlockStatus, Extent } from './extent.ts';
 export { filterDrivers } from './filter/index.ts';
 export { formatDrivers } from './format/index.ts';
 export { BlockBackend } from './graph/backend.ts';
-export { allowNames, denyReferences, type ReferenceAnswer, type ReferencePolicy, type ReferenceRequest } from './graph/gate.ts';
+export {
+  allowNames,
+  denyReferences,
+  type ReferenceAnswer,
+  type ReferencePolicy,
+  type ReferenceRequest,
+} from './graph/gate.ts';
 export { BlockGraph } from './graph/graph.ts';
 export type { BlockNode } from './graph/node.ts';
 export type { OpenPolicy } from './graph/opener.ts';
 export type { NodeStatisticsSnapshot } from './graph/statistics.ts';
+export { checkImage } from './image/check.ts';
+export { createImage, type CreateImageOptions, type CreateImageSettings } from './image/create.ts';
+export { ImageExport, openExport } from './image/export.ts';
+export { imageInfo, type ImageInfo } from './image/info.ts';
+export { imageMap } from './image/map.ts';
+export { probeImage, type ImageProbe } from './image/probe.ts';
 export { parseSize } from './options.ts';
 export { parseFilename, type DriverSet } from './registry.ts';

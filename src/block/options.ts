@@ -17,10 +17,22 @@ export type OptionSchema = Readonly<Record<string, OptionSpec>>;
 
 type ValueOf<Spec extends OptionSpec> = Spec extends { type: 'enum'; values: readonly (infer Value)[] }
   ? Value
-  : { string: string; boolean: boolean; number: number; size: number; enum: string; object: Readonly<Record<string, unknown>>; any: unknown }[Spec['type']];
+  : {
+      string: string;
+      boolean: boolean;
+      number: number;
+      size: number;
+      enum: string;
+      object: Readonly<Record<string, unknown>>;
+      any: unknown;
+    }[Spec['type']];
 
 type PresentKeys<Schema extends OptionSchema> = {
-  [Key in keyof Schema]: Schema[Key] extends { required: true } ? Key : 'default' extends keyof Schema[Key] ? Key : never;
+  [Key in keyof Schema]: Schema[Key] extends { required: true }
+    ? Key
+    : 'default' extends keyof Schema[Key]
+      ? Key
+      : never;
 }[keyof Schema];
 
 /** What `parseOptions` returns: required options and those with a default are there, the others may be. */
@@ -33,7 +45,11 @@ export type OptionValues<Schema extends OptionSchema> = string extends keyof Sch
 /** What a caller may pass: sizes also as text such as `64k`, booleans also as `on` and `off`. */
 export type OptionInput<Schema extends OptionSchema> = {
   readonly [Key in keyof Schema as Schema[Key] extends { required: true } ? Key : never]: InputOf<Schema[Key]>;
-} & { readonly [Key in keyof Schema as Schema[Key] extends { required: true } ? never : Key]?: InputOf<Schema[Key]> | undefined };
+} & {
+  readonly [Key in keyof Schema as Schema[Key] extends { required: true } ? never : Key]?:
+    | InputOf<Schema[Key]>
+    | undefined;
+};
 
 type InputOf<Spec extends OptionSpec> =
   | ValueOf<Spec>
@@ -64,7 +80,8 @@ export function parseOptions<Schema extends OptionSchema>(
   }
   for (const [name, spec] of Object.entries(schema)) {
     if (values[name] !== undefined) continue;
-    if (spec.required === true) throw new BlockError('invalid', `Option '${name}' of ${owner} is missing: ${spec.help}`);
+    if (spec.required === true)
+      throw new BlockError('invalid', `Option '${name}' of ${owner} is missing: ${spec.help}`);
     if (spec.default !== undefined) values[name] = spec.default;
   }
   return values as OptionValues<Schema>;

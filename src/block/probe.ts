@@ -36,7 +36,7 @@ export function probeFormats(formats: readonly FormatDriver[], input: ProbeInput
   const scores = formats
     .map((format) => ({ format: format.name, score: format.probe(input) }))
     .filter(({ score }) => score > 0)
-    .sort((a, b) => b.score - a.score);
+    .toSorted((a, b) => b.score - a.score);
   const best = scores[0] ?? { format: 'raw', score: 1 };
   return { ...best, scores };
 }

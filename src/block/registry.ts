@@ -54,7 +54,12 @@ export function parseFilename(drivers: DriverSet, filename: string): BlockdevOpt
   if (prefix !== undefined && !filename.startsWith('./')) {
     throw new BlockError('unsupported', `Unknown protocol '${prefix}' in the name '${filename}'`, { filename });
   }
-  return findProtocol(drivers, drivers.defaultProtocol).resolve?.({}, filename) ?? { driver: drivers.defaultProtocol, path: filename };
+  return (
+    findProtocol(drivers, drivers.defaultProtocol).resolve?.({}, filename) ?? {
+      driver: drivers.defaultProtocol,
+      path: filename,
+    }
+  );
 }
 
 function parseJsonName(filename: string): BlockdevOptions {
@@ -74,7 +79,10 @@ function parseJsonName(filename: string): BlockdevOptions {
 export function nestOptions(flat: Readonly<Record<string, unknown>>): BlockdevOptions {
   const nested: Record<string, unknown> = Object.create(null) as Record<string, unknown>;
   for (const [key, value] of Object.entries(flat)) {
-    const plain = typeof value === 'object' && value !== null && !Array.isArray(value) && isPlain(value) ? nestOptions(value as Readonly<Record<string, unknown>>) : value;
+    const plain =
+      typeof value === 'object' && value !== null && !Array.isArray(value) && isPlain(value)
+        ? nestOptions(value as Readonly<Record<string, unknown>>)
+        : value;
     const dot = key.indexOf('.');
     if (dot <= 0) nested[key] = merge(nested[key], plain);
     else nested[key.slice(0, dot)] = merge(nested[key.slice(0, dot)], nestOptions({ [key.slice(dot + 1)]: plain }));

@@ -159,13 +159,13 @@ export class BlockBackend {
   }
 
   #track(result: MaybePromise<void>): MaybePromise<void> {
-    return isPromise(result) ? this.#untilDone(result) : result;
+    return isPromise(result) ? start(this.#untilDone(result)) : result;
   }
 
-  async #untilDone(result: Promise<void>): Promise<void> {
+  *#untilDone(result: Promise<void>): Co<void> {
     this.#inFlight++;
     try {
-      await result;
+      yield result;
     } finally {
       this.#inFlight--;
       if (this.#inFlight === 0) for (const wake of this.#idle.splice(0)) wake();

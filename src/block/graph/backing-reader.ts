@@ -47,7 +47,7 @@ export class BackingReader {
   }
 
   *#readAndRemember(offset: number, buffer: Uint8Array): Co<void> {
-    for (let done = 0; done < buffer.length; ) {
+    for (let done = 0; done < buffer.length;) {
       const position = offset + done;
       const found = yield* this.#resolveAround(position, buffer.length - done);
       const part = buffer.subarray(done, done + Math.min(found.length, buffer.length - done));

@@ -14,7 +14,13 @@ export class Child implements BlockChild {
   readonly permissions: Permissions;
   readonly #mayWrite: boolean;
 
-  constructor(name: string, parentName: string, node: BlockNode, roles: ReadonlySet<ChildRole>, permissions: Permissions) {
+  constructor(
+    name: string,
+    parentName: string,
+    node: BlockNode,
+    roles: ReadonlySet<ChildRole>,
+    permissions: Permissions,
+  ) {
     this.name = name;
     this.parentName = parentName;
     this.node = node;

@@ -11,7 +11,14 @@ export class FilterNode extends BlockNode {
   readonly isFilter = true;
   readonly #file: Child;
 
-  constructor(nodeName: string, driver: FilterDriver, clock: GraphClock, filter: Filter, file: Child, readOnly: boolean) {
+  constructor(
+    nodeName: string,
+    driver: FilterDriver,
+    clock: GraphClock,
+    filter: Filter,
+    file: Child,
+    readOnly: boolean,
+  ) {
     super(nodeName, driver, clock);
     this.filter = filter;
     this.readOnly = readOnly;
@@ -83,6 +90,12 @@ export class FilterNode extends BlockNode {
 
   /** A filter holds nothing of its own: the layer below answers. */
   layerStatus(_offset: number, length: number): MaybePromise<LayerStatus> {
-    return chain(length, (covered) => ({ length: covered, present: false, data: false, zero: false, compressed: false }));
+    return chain(length, (covered) => ({
+      length: covered,
+      present: false,
+      data: false,
+      zero: false,
+      compressed: false,
+    }));
   }
 }

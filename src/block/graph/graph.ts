@@ -48,12 +48,16 @@ export class BlockGraph {
    *
    * @throws BlockError `permission` when somebody who uses the node does not share what a disk needs
    */
-  async open(options: BlockdevOptions | string, policy: Partial<OpenPolicy> = {}): Promise<BlockBackend> {
-    const node = await this.add(options, policy);
+  open(options: BlockdevOptions | string, policy: Partial<OpenPolicy> = {}): Promise<BlockBackend> {
+    return startAsync(this.#open(options, policy));
+  }
+
+  *#open(options: BlockdevOptions | string, policy: Partial<OpenPolicy>): Co<BlockBackend> {
+    const node = yield* settle(this.add(options, policy));
     try {
       return this.createBackend(node);
     } catch (error) {
-      await this.remove(node.nodeName);
+      yield* settle(this.remove(node.nodeName));
       throw error;
     }
   }
@@ -98,13 +102,19 @@ export class BlockGraph {
 
   /** Runs a change while no request reaches a node from any disk above it. QEMU: drained section. */
   *drained<T>(node: BlockNode, body: () => Co<T>): Co<T> {
-    const backends = [...this.#backends.values()].filter((backend) => reaches(backend.node, node));
-    for (const backend of backends) yield* backend.quiesce();
+    const resume = yield* this.quiesceAbove(node);
     try {
       return yield* body();
     } finally {
-      for (const backend of backends) backend.resume();
+      resume();
     }
+  }
+
+  /** Holds back the requests of all disks above a node, once those in flight are done. @returns what lets them go on */
+  *quiesceAbove(node: BlockNode): Co<() => void> {
+    const backends = [...this.#backends.values()].filter((backend) => reaches(backend.node, node));
+    for (const backend of backends) yield* backend.quiesce();
+    return () => backends.forEach((backend) => backend.resume());
   }
 
   // ── For the opener and for jobs ──
@@ -114,7 +124,10 @@ export class BlockGraph {
     if (wanted === undefined) return `#block${String(this.#nextName++).padStart(3, '0')}`;
     if (this.#nodes.has(wanted)) throw new BlockError('exists', `There is a node '${wanted}' already`);
     if (!/^[A-Za-z][A-Za-z0-9._-]{0,63}$/.test(wanted)) {
-      throw new BlockError('invalid', `'${wanted}' is no node name: a letter, then letters, digits, '.', '_' and '-', 64 at most`);
+      throw new BlockError(
+        'invalid',
+        `'${wanted}' is no node name: a letter, then letters, digits, '.', '_' and '-', 64 at most`,
+      );
     }
     return wanted;
   }
@@ -128,7 +141,13 @@ export class BlockGraph {
    * Makes an edge to a node. @throws BlockError `permission` when it needs what another user of the node does not share, or
    * does not share what another user has
    */
-  attach(name: string, parentName: string, node: BlockNode, roles: readonly ChildRole[], permissions: Permissions): Child {
+  attach(
+    name: string,
+    parentName: string,
+    node: BlockNode,
+    roles: readonly ChildRole[],
+    permissions: Permissions,
+  ): Child {
     if (permissions.needed.has('write') && node.readOnly) {
       throw new BlockError('permission', `Node '${node.nodeName}' is read-only; '${parentName}' needs to write to it`);
     }
@@ -162,18 +181,15 @@ export class BlockGraph {
     if (backend.closed) return;
     const node = backend.node;
     yield* backend.quiesce();
-    let failure: unknown;
     try {
       if (!backend.readOnly) yield* settle(node.flush());
-    } catch (error) {
-      failure = error;
+    } finally {
+      backend.markClosed();
+      backend.resume();
+      this.#backends.delete(backend.id);
+      this.detach(backend.root);
+      if (node.parents.size === 0) yield* this.#removeNode(node);
     }
-    backend.markClosed();
-    backend.resume();
-    this.#backends.delete(backend.id);
-    this.detach(backend.root);
-    if (node.parents.size === 0) yield* this.#removeNode(node);
-    if (failure !== undefined) throw failure;
   }
 
   *#removeNode(node: BlockNode): Co<void> {

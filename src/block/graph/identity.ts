@@ -2,8 +2,7 @@
  * The identity of a base: what tells that the file under an overlay is still the one that the overlay was made on. A base that
  * changed would show the guest a mixture of two disks.
  */
-import { sha256 } from '@noble/hashes/sha2.js';
-import { bytesToHex } from '@noble/hashes/utils.js';
+import { sha256Hex } from '../../codec/sha256.ts';
 import { settle, type Co } from '../co.ts';
 import type { StorageIdentity } from '../driver.ts';
 import { BlockError } from '../error.ts';
@@ -36,7 +35,7 @@ export function* identityOf(node: BlockNode): Co<BaseIdentity | undefined> {
   const ends = new Uint8Array(2 * length);
   yield* settle(file.read(0, ends.subarray(0, length)));
   yield* settle(file.read(file.length - length, ends.subarray(length)));
-  return { ...known, digest: bytesToHex(sha256(ends)) };
+  return { ...known, digest: sha256Hex(ends) };
 }
 
 export function encodeIdentity(identity: BaseIdentity): string {
@@ -62,7 +61,11 @@ export function difference(recorded: BaseIdentity, found: BaseIdentity): string 
   if (recorded.etag !== undefined && found.etag !== undefined && recorded.etag !== found.etag) {
     return `its ETag was ${recorded.etag} and is ${found.etag}`;
   }
-  if (recorded.lastModifiedMs !== undefined && found.lastModifiedMs !== undefined && recorded.lastModifiedMs !== found.lastModifiedMs) {
+  if (
+    recorded.lastModifiedMs !== undefined &&
+    found.lastModifiedMs !== undefined &&
+    recorded.lastModifiedMs !== found.lastModifiedMs
+  ) {
     return `it was last modified ${new Date(recorded.lastModifiedMs).toISOString()} and now ${new Date(found.lastModifiedMs).toISOString()}`;
   }
   return undefined;

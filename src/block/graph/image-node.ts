@@ -29,7 +29,13 @@ export class ImageNode extends BlockNode implements ImageLayer {
   readonly #options: ImageNodeOptions;
   readonly #backing: BackingReader;
 
-  constructor(nodeName: string, driver: FormatDriver, clock: GraphClock, image: FormatImage, options: ImageNodeOptions) {
+  constructor(
+    nodeName: string,
+    driver: FormatDriver,
+    clock: GraphClock,
+    image: FormatImage,
+    options: ImageNodeOptions,
+  ) {
     super(nodeName, driver, clock);
     this.image = image;
     this.readOnly = options.readOnly;
@@ -181,10 +187,7 @@ export class ImageNode extends BlockNode implements ImageLayer {
 }
 
 function statusOf(extent: Extent): LayerStatus {
-  const place =
-    extent.kind === 'data'
-      ? { hostOffset: extent.hostOffset, hostNode: extent.child.nodeName }
-      : {};
+  const place = extent.kind === 'data' ? { hostOffset: extent.hostOffset, hostNode: extent.child.nodeName } : {};
   return {
     length: extent.length,
     present: extent.kind !== 'backing',

@@ -7,7 +7,11 @@ export const genericOptions = {
   driver: { type: 'string', help: 'name of the driver' },
   'node-name': { type: 'string', help: 'name of the node, unique in its graph; without it one is made up' },
   'read-only': { type: 'boolean', help: 'whether the node refuses writes; without it, only where its storage does' },
-  'force-share': { type: 'boolean', help: 'whether others may write to it meanwhile; read-only nodes only', default: false },
+  'force-share': {
+    type: 'boolean',
+    help: 'whether others may write to it meanwhile; read-only nodes only',
+    default: false,
+  },
   discard: {
     type: 'enum',
     values: ['ignore', 'unmap'],
@@ -41,7 +45,10 @@ export interface SplitOptions {
 
 /** Sorts options into the generic ones, children, and the driver's own. @throws BlockError `invalid` */
 export function splitOptions(options: BlockdevOptions): SplitOptions {
-  const parts = { generic: {}, children: {}, own: {} } as Record<'generic' | 'children' | 'own', Record<string, unknown>>;
+  const parts = { generic: {}, children: {}, own: {} } as Record<
+    'generic' | 'children' | 'own',
+    Record<string, unknown>
+  >;
   for (const [name, value] of Object.entries(options)) {
     const part = Object.hasOwn(genericOptions, name) ? 'generic' : CHILDREN.has(name) ? 'children' : 'own';
     parts[part][name] = value;

@@ -1,5 +1,5 @@
 /** A vertex of the graph: an opened driver with its children, its users, its requests in flight and its counters. */
-import { isPromise, type MaybePromise } from '../co.ts';
+import { isPromise, start, type Co, type MaybePromise } from '../co.ts';
 import {
   NO_FLAGS,
   type BlockChild,
@@ -83,7 +83,7 @@ export abstract class BlockNode implements StatusLayer {
     } catch (error) {
       throw this.#failed(counter, error, 'read', offset, buffer.length);
     }
-    if (isPromise(result)) return this.#finish(result, counter, startMs, 'read', offset, buffer.length);
+    if (isPromise(result)) return start(this.#finish(result, counter, startMs, 'read', offset, buffer.length));
     this.#count(counter, startMs, buffer.length);
   }
 
@@ -97,7 +97,7 @@ export abstract class BlockNode implements StatusLayer {
     } catch (error) {
       throw this.#failed(counter, error, 'write', offset, data.length);
     }
-    if (isPromise(result)) return this.#finish(result, counter, startMs, 'write', offset, data.length);
+    if (isPromise(result)) return start(this.#finish(result, counter, startMs, 'write', offset, data.length));
     this.#count(counter, startMs, data.length);
     this.#wrote(offset + data.length);
   }
@@ -175,20 +175,20 @@ export abstract class BlockNode implements StatusLayer {
     } catch (error) {
       throw this.#failed(counter, error, op, offset, length);
     }
-    if (isPromise(result)) return this.#finish(result, counter, startMs, op, offset, length);
+    if (isPromise(result)) return start(this.#finish(result, counter, startMs, op, offset, length));
     this.#count(counter, startMs, length);
   }
 
-  async #finish(
+  *#finish(
     result: Promise<void>,
     counter: OperationCounter,
     startMs: number,
     op: RequestKind | 'flush',
     offset: number,
     length: number,
-  ): Promise<void> {
+  ): Co<void> {
     try {
-      await result;
+      yield result;
       this.#count(counter, startMs, length);
       if (op === 'write') this.#wrote(offset + length);
     } catch (error) {

@@ -73,7 +73,10 @@ export class NodeOpener {
   *#openNode(given: BlockdevOptions | string, position: Position): Co<BlockNode> {
     const options = this.#withDriver(given);
     if (position.depth > this.#policy.maxChainDepth) {
-      throw new BlockError('invalid', `More than ${this.#policy.maxChainDepth} images stand on one another; the limit can be raised where the disk is opened`);
+      throw new BlockError(
+        'invalid',
+        `More than ${this.#policy.maxChainDepth} images stand on one another; the limit can be raised where the disk is opened`,
+      );
     }
     const split = splitOptions(options);
     if (split.generic.driver === undefined) return yield* this.#openProbed(split, position);
@@ -114,7 +117,11 @@ export class NodeOpener {
       this.#graph.detach(probed);
     }
     const driver = findFormat(this.#graph.drivers, format);
-    return yield* this.#openFormat(driver, { generic: { ...generic, 'read-only': true }, children: { ...children, file: file.nodeName }, own }, position);
+    return yield* this.#openFormat(
+      driver,
+      { generic: { ...generic, 'read-only': true }, children: { ...children, file: file.nodeName }, own },
+      position,
+    );
   }
 
   *#openProtocol(driver: ProtocolDriver, { generic, own }: SplitOptions, position: Position): Co<BlockNode> {
@@ -143,12 +150,20 @@ export class NodeOpener {
     const nodeName = this.#graph.nameFor(generic['node-name']);
     const options = parseOptions(driver.openOptions, own, `driver '${driver.name}'`);
     const wantsReadOnly = this.#flags(generic, position).readOnly || !driver.capabilities.write;
-    const file = yield* this.#openFileChild(children['file'], { ...position, readOnly: wantsReadOnly, forceShare: generic['force-share'] }, `driver '${driver.name}'`);
+    const file = yield* this.#openFileChild(
+      children['file'],
+      { ...position, readOnly: wantsReadOnly, forceShare: generic['force-share'] },
+      `driver '${driver.name}'`,
+    );
     const readOnly = wantsReadOnly || file.readOnly;
     if (generic['read-only'] === false && readOnly) {
-      throw new BlockError('permission', `'${nodeName}' cannot be opened for writing: its file is read-only`, { node: nodeName });
+      throw new BlockError('permission', `'${nodeName}' cannot be opened for writing: its file is read-only`, {
+        node: nodeName,
+      });
     }
-    const attached: Child[] = [this.#attach('file', nodeName, file, ['data', 'metadata'], readOnly, generic['force-share'])];
+    const attached: Child[] = [
+      this.#attach('file', nodeName, file, ['data', 'metadata'], readOnly, generic['force-share']),
+    ];
     const above = [...position.above, fileKey(file)];
     const below: Position = { readOnly, forceShare: generic['force-share'], depth: position.depth + 1, above };
     try {
@@ -157,7 +172,8 @@ export class NodeOpener {
         file: attached[0]!,
         options,
         flags: { ...this.#flags(generic, position), readOnly },
-        openReference: (name, reference, roles) => this.#openReference(name, reference, roles, own, nodeName, file, below, attached),
+        openReference: (name, reference, roles) =>
+          this.#openReference(name, reference, roles, own, nodeName, file, below, attached),
       });
       const node = new ImageNode(nodeName, driver, this.#graph.clock, image, { ...generic, readOnly });
       for (const child of attached) node.children.set(child.name, child);
@@ -166,8 +182,14 @@ export class NodeOpener {
       return node;
     } catch (error) {
       // A node that came to be takes its children along when it is discarded; before that they are let go here.
-      if (!this.#opened.some((node) => node.nodeName === nodeName)) attached.forEach((child) => this.#graph.detach(child));
-      throw withContext(error, { node: nodeName, driver: driver.name, op: 'open', filename: fileOf(file)?.filename ?? '' });
+      if (!this.#opened.some((node) => node.nodeName === nodeName))
+        attached.forEach((child) => this.#graph.detach(child));
+      throw withContext(error, {
+        node: nodeName,
+        driver: driver.name,
+        op: 'open',
+        filename: fileOf(file)?.filename ?? '',
+      });
     }
   }
 
@@ -175,14 +197,24 @@ export class NodeOpener {
     const nodeName = this.#graph.nameFor(generic['node-name']);
     const options = parseOptions(driver.options, own, `driver '${driver.name}'`);
     const flags = this.#flags(generic, position);
-    const file = yield* this.#openFileChild(children['file'], { ...position, readOnly: flags.readOnly }, `driver '${driver.name}'`);
+    const file = yield* this.#openFileChild(
+      children['file'],
+      { ...position, readOnly: flags.readOnly },
+      `driver '${driver.name}'`,
+    );
     const readOnly = flags.readOnly || file.readOnly;
     const child = this.#attach('file', nodeName, file, ['filtered'], readOnly, false);
     try {
       const openReference = (): never => {
         throw new BlockError('unsupported', `Filter '${driver.name}' names no other files`);
       };
-      const filter = yield* driver.open({ nodeName, file: child, options, flags: { ...flags, readOnly }, openReference });
+      const filter = yield* driver.open({
+        nodeName,
+        file: child,
+        options,
+        flags: { ...flags, readOnly },
+        openReference,
+      });
       const node = new FilterNode(nodeName, driver, this.#graph.clock, filter, child, readOnly);
       node.children.set('file', child);
       return this.#register(node);
@@ -194,7 +226,8 @@ export class NodeOpener {
 
   /** `file`: options of a node, or the name of one that is open already. */
   *#openFileChild(given: unknown, position: Position, owner: string): Co<BlockNode> {
-    if (given === undefined) throw new BlockError('invalid', `Option 'file' of ${owner} is missing: what the image is stored in`);
+    if (given === undefined)
+      throw new BlockError('invalid', `Option 'file' of ${owner} is missing: what the image is stored in`);
     return yield* this.#openChild('file', given, position);
   }
 
@@ -240,7 +273,9 @@ export class NodeOpener {
   ): Co<Child> {
     const given = own[name];
     if (given === undefined && reference === undefined) {
-      throw new BlockError('invalid', `The image needs a '${name}' and names none: pass it in the options`, { node: nodeName });
+      throw new BlockError('invalid', `The image needs a '${name}' and names none: pass it in the options`, {
+        node: nodeName,
+      });
     }
     const node =
       given !== undefined
@@ -252,16 +287,33 @@ export class NodeOpener {
   }
 
   /** Opens a file that an image names, if the gate lets it pass. */
-  *#openNamed(child: string, reference: FileReference, nodeName: string, file: BlockNode, position: Position): Co<BlockNode> {
+  *#openNamed(
+    child: string,
+    reference: FileReference,
+    nodeName: string,
+    file: BlockNode,
+    position: Position,
+  ): Co<BlockNode> {
     const options = this.#optionsFor(child, reference, file);
-    const request = { child, ...reference, options, nodeName, parentFilename: fileOf(file)?.filename ?? nodeName, depth: position.depth };
+    const request = {
+      child,
+      ...reference,
+      options,
+      nodeName,
+      parentFilename: fileOf(file)?.filename ?? nodeName,
+      depth: position.depth,
+    };
     const allowed = yield* passGate(this.#policy.references, request);
     // Looked at before it is opened: a circle would be opened again and again, down to the limit of the depth.
     if (child === 'backing' && position.above.includes(this.#keyOf(allowed))) {
-      throw new BlockError('corrupt', `The chain of backing files goes round in a circle: '${reference.filename}' stands above itself`, {
-        node: nodeName,
-        filename: reference.filename,
-      });
+      throw new BlockError(
+        'corrupt',
+        `The chain of backing files goes round in a circle: '${reference.filename}' stands above itself`,
+        {
+          node: nodeName,
+          filename: reference.filename,
+        },
+      );
     }
     return yield* this.#openNode(allowed, position);
   }
@@ -288,12 +340,20 @@ export class NodeOpener {
     const node =
       protocol?.resolve === undefined || storage === undefined
         ? parseFilename(drivers, filename)
-        : protocol.resolve(protocol.parseFilename?.(storage.filename) ?? { path: storage.filename, filename: storage.filename }, filename);
+        : protocol.resolve(
+            protocol.parseFilename?.(storage.filename) ?? { path: storage.filename, filename: storage.filename },
+            filename,
+          );
     if (child !== 'backing' && format === undefined) return node;
     return format === undefined ? { file: node } : { driver: format, file: node };
   }
 
-  *#checkIdentity(node: ImageNode, image: FormatImage, backing: BlockNode, mode: GenericOptions['backing-identity']): Co<void> {
+  *#checkIdentity(
+    node: ImageNode,
+    image: FormatImage,
+    backing: BlockNode,
+    mode: GenericOptions['backing-identity'],
+  ): Co<void> {
     if (image.setBackingIdentity === undefined || mode === 'ignore') return;
     const recorded = image.backingIdentity;
     if (recorded === undefined && node.readOnly) return;
@@ -305,7 +365,11 @@ export class NodeOpener {
         'base-changed',
         `The backing file is not the one that '${node.nodeName}' was made on: ${changed}. Give the right file, or open with ` +
           `'backing-identity': 'update' to take this one for it ('ignore' for once)`,
-        { node: node.nodeName, filename: fileOf(backing)?.filename ?? '', detail: { recorded: decodeIdentity(recorded!), found } },
+        {
+          node: node.nodeName,
+          filename: fileOf(backing)?.filename ?? '',
+          detail: { recorded: decodeIdentity(recorded!), found },
+        },
       );
     }
     if (!node.readOnly && (recorded === undefined || changed !== undefined)) {
@@ -323,7 +387,14 @@ export class NodeOpener {
     };
   }
 
-  #attach(name: string, parent: string, node: BlockNode, roles: readonly ChildRole[], readOnly: boolean, forceShare: boolean): Child {
+  #attach(
+    name: string,
+    parent: string,
+    node: BlockNode,
+    roles: readonly ChildRole[],
+    readOnly: boolean,
+    forceShare: boolean,
+  ): Child {
     return this.#graph.attach(name, parent, node, roles, childPermissions(new Set(roles), readOnly, forceShare));
   }
 

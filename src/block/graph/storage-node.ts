@@ -1,5 +1,5 @@
 /** The node of an opened protocol: the bottom of every graph. Aligns requests and keeps count of the length. */
-import { chain, isPromise, settle, start, type Co, type MaybePromise } from '../co.ts';
+import { chain, isPromise, settle, start, startAsync, type Co, type MaybePromise } from '../co.ts';
 import type { BlockLimits, ProtocolDriver, RequestFlags, Storage } from '../driver.ts';
 import { BlockError } from '../error.ts';
 import { isAligned, readUnaligned, writeUnaligned, type BlockIo } from '../io/align.ts';
@@ -24,7 +24,14 @@ export class StorageNode extends BlockNode {
   #flushing: Promise<void> | undefined;
 
   /** @param length what `storage.getLength()` says, in bytes */
-  constructor(nodeName: string, driver: ProtocolDriver, clock: GraphClock, storage: Storage, filename: string, length: number) {
+  constructor(
+    nodeName: string,
+    driver: ProtocolDriver,
+    clock: GraphClock,
+    storage: Storage,
+    filename: string,
+    length: number,
+  ) {
     super(nodeName, driver, clock);
     this.storage = storage;
     this.filename = filename;
@@ -78,7 +85,7 @@ export class StorageNode extends BlockNode {
       yield* settle(this.#afterWrite(offset + length, flags));
       return;
     }
-    for (let done = 0; done < length; ) {
+    for (let done = 0; done < length;) {
       const part = Math.min(length - done, ZERO_BUFFER_BYTES);
       yield* settle(this.performWrite(offset + done, zeroBuffer(part), flags));
       done += part;
@@ -103,16 +110,18 @@ export class StorageNode extends BlockNode {
       this.#flushedWrites = covered;
       return;
     }
-    const finished = this.#finishFlush(flushed, covered);
+    const finished = startAsync(this.#finishFlush(flushed, covered));
     // Who waits for this flush looks again for itself: only the one that began it is told that it failed.
-    this.#flushing = finished.catch(() => undefined).then(() => {
-      this.#flushing = undefined;
-    });
+    this.#flushing = finished
+      .catch(() => undefined)
+      .then(() => {
+        this.#flushing = undefined;
+      });
     return finished;
   }
 
-  async #finishFlush(flushed: Promise<void>, covered: number): Promise<void> {
-    await flushed;
+  *#finishFlush(flushed: Promise<void>, covered: number): Co<void> {
+    yield flushed;
     this.#flushedWrites = covered;
   }
 

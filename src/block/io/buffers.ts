@@ -55,8 +55,14 @@ export function isZero(bytes: Uint8Array): boolean {
   for (; word + 8 <= wordCount; word += 8) {
     // Indexes are inside the array by the loop's condition; the `!` costs nothing at run time.
     const any =
-      words[word]! | words[word + 1]! | words[word + 2]! | words[word + 3]! |
-      words[word + 4]! | words[word + 5]! | words[word + 6]! | words[word + 7]!;
+      words[word]! |
+      words[word + 1]! |
+      words[word + 2]! |
+      words[word + 3]! |
+      words[word + 4]! |
+      words[word + 5]! |
+      words[word + 6]! |
+      words[word + 7]!;
     if (any !== 0) return false;
   }
   for (; word < wordCount; word++) if (words[word] !== 0) return false;

@@ -15,7 +15,10 @@ export function* discardImage(layer: ImageLayer, offset: number, length: number)
     while (position < end) {
       const whole = wholeUnits(unit, position, end, image.virtualSize);
       if (whole === 0) return;
-      position += image.discard === undefined ? yield* discardInPlace(layer, position, whole) : yield* settle(image.discard(position, whole));
+      position +=
+        image.discard === undefined
+          ? yield* discardInPlace(layer, position, whole)
+          : yield* settle(image.discard(position, whole));
     }
   } finally {
     tracker.end(request);

@@ -54,7 +54,7 @@ function* readExtents(
 ): Co<void> {
   let next = first;
   yield* withTasks(REQUEST_PARALLELISM, function* (tasks) {
-    for (let done = 0; done < buffer.length && !tasks.failed; ) {
+    for (let done = 0; done < buffer.length && !tasks.failed;) {
       const extent = yield* settle(next);
       const position = offset + done;
       const part = buffer.subarray(done, done + extent.length);

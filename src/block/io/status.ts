@@ -47,16 +47,30 @@ export function* blockStatus(top: StatusLayer, offset: number, length: number, b
     last = depth;
     if (!layer.isFilter) depth++;
   }
-  return { offset, length: remaining, depth: base === undefined ? last : depth, present: false, data: false, zero: base === undefined, compressed: false };
+  return {
+    offset,
+    length: remaining,
+    depth: base === undefined ? last : depth,
+    present: false,
+    data: false,
+    zero: base === undefined,
+    compressed: false,
+  };
 }
 
 /** All statuses of a range, in order; neighbours that say the same are joined. */
-export function* blockStatusList(top: StatusLayer, offset: number, length: number, base?: StatusLayer): Co<BlockStatus[]> {
+export function* blockStatusList(
+  top: StatusLayer,
+  offset: number,
+  length: number,
+  base?: StatusLayer,
+): Co<BlockStatus[]> {
   const list: BlockStatus[] = [];
-  for (let position = offset; position < offset + length; ) {
+  for (let position = offset; position < offset + length;) {
     const status = yield* blockStatus(top, position, offset + length - position, base);
     const last = list.at(-1);
-    if (last !== undefined && continues(last, status)) list[list.length - 1] = { ...last, length: last.length + status.length };
+    if (last !== undefined && continues(last, status))
+      list[list.length - 1] = { ...last, length: last.length + status.length };
     else list.push(status);
     position += status.length;
   }

@@ -3,7 +3,7 @@
  * used where a request changes how the image maps a cluster (allocate, zero, discard) or reads, modifies and writes a block.
  * Requests that never wait are never tracked: nothing can run beside them.
  */
-import type { Co } from '../co.ts';
+import { start, type Co, type MaybePromise } from '../co.ts';
 
 export type RequestKind = 'read' | 'write' | 'zero' | 'discard' | 'truncate';
 
@@ -54,10 +54,13 @@ export class RequestTracker {
    * Enters a request into the books that was begun a moment ago and turned out to have to wait. Nothing can have run between,
    * so this is as good as before it began, and requests that never wait need no entry.
    */
-  async track(kind: RequestKind, offset: number, length: number, running: Promise<void>): Promise<void> {
-    const request = this.begin(kind, offset, length);
+  track(kind: RequestKind, offset: number, length: number, running: Promise<void>): MaybePromise<void> {
+    return start(this.#untilDone(this.begin(kind, offset, length), running));
+  }
+
+  *#untilDone(request: TrackedRequest, running: Promise<void>): Co<void> {
     try {
-      await running;
+      yield running;
     } finally {
       this.end(request);
     }

@@ -50,7 +50,7 @@ export function* writeExtents(
 ): Co<void> {
   const { image } = layer;
   yield* withTasks(REQUEST_PARALLELISM, function* (tasks) {
-    for (let done = 0; done < data.length && !tasks.failed; ) {
+    for (let done = 0; done < data.length && !tasks.failed;) {
       const position = offset + done;
       const extent = yield* settle(image.map(position, data.length - done));
       const part = data.subarray(done, done + extent.length);

@@ -17,9 +17,10 @@ export function* zeroImage(layer: ImageLayer, offset: number, length: number, fl
   try {
     yield* tracker.makeSerialising(request, image.allocationUnit);
     const end = offset + length;
-    for (let position = offset; position < end; ) {
+    for (let position = offset; position < end;) {
       const whole = wholeUnits(image.allocationUnit, position, end, image.virtualSize);
-      const marked = whole > 0 && image.markZero !== undefined ? yield* settle(image.markZero(position, whole, flags)) : 0;
+      const marked =
+        whole > 0 && image.markZero !== undefined ? yield* settle(image.markZero(position, whole, flags)) : 0;
       position += marked > 0 ? marked : yield* zeroPart(layer, position, partEnd(layer, position, end, whole), flags);
     }
   } finally {

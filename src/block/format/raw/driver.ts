@@ -4,7 +4,14 @@
  * Source: QEMU, "blockdev-add", BlockdevOptionsRaw.
  */
 import { chain, type Co, type MaybePromise } from '../../co.ts';
-import { BYTE_LIMITS, type BlockChild, type FormatDriver, type FormatImage, type FormatInfo, type OpenContext } from '../../driver.ts';
+import {
+  BYTE_LIMITS,
+  type BlockChild,
+  type FormatDriver,
+  type FormatImage,
+  type FormatInfo,
+  type OpenContext,
+} from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import { dataExtent, type Extent } from '../../extent.ts';
 import { SECTOR_SIZE } from '../../limits.ts';
@@ -17,7 +24,12 @@ const openOptions = {
 
 const createOptions = {
   size: { type: 'size', help: 'virtual disk size in bytes', required: true },
-  preallocation: { type: 'enum', values: ['off', 'falloc', 'full'], help: 'whether zeroes are written now', default: 'off' },
+  preallocation: {
+    type: 'enum',
+    values: ['off', 'falloc', 'full'],
+    help: 'whether zeroes are written now',
+    default: 'off',
+  },
 } as const satisfies OptionSchema;
 
 export const raw: FormatDriver<typeof openOptions, typeof createOptions> = {
@@ -57,6 +69,12 @@ export const raw: FormatDriver<typeof openOptions, typeof createOptions> = {
     progress?.report(size, size);
     const flushed = file.flush();
     if (flushed instanceof Promise) yield flushed;
+  },
+
+  sequential: {
+    unit: SECTOR_SIZE,
+    storesZeroes: true,
+    layout: (virtualSize) => ({ totalBytes: virtualSize, head: () => [] }),
   },
 
   measure: (options) => {
@@ -105,7 +123,10 @@ class RawImage implements FormatImage {
 
   resize(virtualSize: number): MaybePromise<void> {
     if (this.#hasSize) {
-      throw new BlockError('unsupported', "A raw image with a 'size' option is a window of its file and cannot be resized");
+      throw new BlockError(
+        'unsupported',
+        "A raw image with a 'size' option is a window of its file and cannot be resized",
+      );
     }
     return chain(this.#file.truncate(this.#offset + virtualSize), () => {
       this.#size = virtualSize;

@@ -1,0 +1,153 @@
+/** Making a new image. */
+import { settle, type Co } from '../co.ts';
+import type { BlockdevOptions, FormatDriver, Progress, ProtocolDriver } from '../driver.ts';
+import { BlockError, withContext } from '../error.ts';
+import type { BlockGraph } from '../graph/graph.ts';
+import type { BlockNode } from '../graph/node.ts';
+import { childPermissions } from '../graph/permission.ts';
+import { parseOptions } from '../options.ts';
+import { findDriver, findFormat, findProtocol, parseFilename } from '../registry.ts';
+
+/** `driver`, where to (`file`), and the format's create options by their qemu-img names (`-o`). */
+export interface CreateImageOptions {
+  readonly driver: string;
+  readonly file?: BlockdevOptions | string;
+  readonly size?: number | string;
+  readonly [option: string]: unknown;
+}
+
+export interface CreateImageSettings {
+  /** Write over a file that exists. Default: no. */
+  readonly overwrite?: boolean;
+  readonly progress?: Progress;
+}
+
+/**
+ * Makes an empty image, or with a protocol as `driver` an empty file.
+ *
+ * An image with a `backing_file` and no `size` gets the size of that file, which must then be one that can be opened here.
+ *
+ * @throws BlockError `invalid` for options that the driver does not take, `exists` unless `overwrite` is set, `busy`, and what the
+ * storage reports; a file that was begun is deleted then
+ */
+export function* createImage(
+  graph: BlockGraph,
+  options: CreateImageOptions,
+  settings: CreateImageSettings = {},
+): Co<void> {
+  const { driver: name, file, ...own } = options;
+  const driver = findDriver(graph.drivers, name);
+  switch (driver.kind) {
+    case 'protocol':
+      return yield* createFile(driver, own, settings);
+    case 'format':
+      return yield* createFormatted(graph, driver, file, own, settings);
+    case 'filter':
+      throw new BlockError('invalid', `'${name}' is a filter: there is nothing to create`);
+  }
+}
+
+function* createFile(
+  driver: ProtocolDriver,
+  options: Readonly<Record<string, unknown>>,
+  settings: CreateImageSettings,
+): Co<void> {
+  const { size, ...own } = options;
+  const parsed = parseOptions(driver.options, own, `driver '${driver.name}'`);
+  const bytes = parseOptions(
+    { size: { type: 'size', help: 'bytes', default: 0 } },
+    { size },
+    `driver '${driver.name}'`,
+  ).size;
+  yield* makeFile(driver, parsed, bytes, settings);
+}
+
+function* makeFile(
+  driver: ProtocolDriver,
+  options: Readonly<Record<string, unknown>>,
+  size: number,
+  settings: CreateImageSettings,
+): Co<void> {
+  const filename = driver.filename(options);
+  if (driver.create === undefined) {
+    throw new BlockError('unsupported', `The protocol '${driver.name}' cannot make files`, { filename });
+  }
+  if (settings.overwrite !== true && (yield* exists(driver, options))) {
+    throw new BlockError('exists', `There is a file '${filename}' already; delete it first, or ask to write over it`, {
+      filename,
+    });
+  }
+  yield* settle(driver.create(options, size));
+}
+
+function* exists(driver: ProtocolDriver, options: Readonly<Record<string, unknown>>): Co<boolean> {
+  try {
+    const storage = yield* settle(driver.open(options, { readOnly: true }));
+    yield* settle(storage.close());
+    return true;
+  } catch (error) {
+    if (error instanceof BlockError && error.kind === 'not-found') return false;
+    if (error instanceof BlockError && error.kind === 'busy') return true;
+    throw error;
+  }
+}
+
+function* createFormatted(
+  graph: BlockGraph,
+  driver: FormatDriver,
+  file: BlockdevOptions | string | undefined,
+  own: Readonly<Record<string, unknown>>,
+  settings: CreateImageSettings,
+): Co<void> {
+  if (!driver.capabilities.create || driver.create === undefined) {
+    throw new BlockError('unsupported', `Images of the format '${driver.name}' cannot be made, only read`);
+  }
+  if (file === undefined) throw new BlockError('invalid', "Option 'file' is missing: where the image is to be stored");
+  const { driver: protocolName, ...fileOptions } = typeof file === 'string' ? parseFilename(graph.drivers, file) : file;
+  const protocol = findProtocol(graph.drivers, protocolName ?? graph.drivers.defaultProtocol);
+  const parsedFile = parseOptions(protocol.options, fileOptions, `driver '${protocol.name}'`);
+  const size = own['size'] ?? (yield* sizeOfBacking(graph, own));
+  const options = parseOptions(driver.createOptions, { ...own, size }, `format '${driver.name}'`);
+
+  yield* makeFile(protocol, parsedFile, 0, settings);
+  try {
+    yield* writeImage(graph, driver, { driver: protocol.name, ...fileOptions }, options, settings.progress);
+  } catch (error) {
+    // Half an image is worth nothing, and it was not there before.
+    yield* settle(protocol.delete?.(parsedFile));
+    throw withContext(error, { op: 'create', driver: driver.name, filename: protocol.filename(parsedFile) });
+  }
+}
+
+function* writeImage(
+  graph: BlockGraph,
+  driver: FormatDriver,
+  file: BlockdevOptions,
+  options: Readonly<Record<string, unknown>>,
+  progress: Progress | undefined,
+): Co<void> {
+  const node: BlockNode = yield* settle(graph.add(file));
+  const roles = ['data', 'metadata'] as const;
+  const child = graph.attach('file', 'create', node, roles, childPermissions(new Set(roles), false));
+  try {
+    yield* driver.create!(child, options, progress);
+  } finally {
+    graph.detach(child);
+    yield* settle(graph.remove(node.nodeName));
+  }
+}
+
+/** The caller names the backing file in the options, so it may be opened to ask for its size. */
+function* sizeOfBacking(graph: BlockGraph, own: Readonly<Record<string, unknown>>): Co<number | undefined> {
+  const { backing_file: filename, backing_fmt: format } = own;
+  if (typeof filename !== 'string') return undefined;
+  const options = parseFilename(graph.drivers, filename);
+  const isNode = filename.startsWith('json:');
+  const driver = typeof format === 'string' ? { driver: findFormat(graph.drivers, format).name } : {};
+  const backing = yield* settle(
+    graph.add(isNode ? options : { ...driver, file: options, 'read-only': true }, { inspect: true }),
+  );
+  const size = backing.length;
+  yield* settle(graph.remove(backing.nodeName));
+  return size;
+}

@@ -1,0 +1,74 @@
+/** What is known of an image: the facts that `qemu-img info` prints, under the names it prints them by. */
+import { settle, type Co } from '../co.ts';
+import { fileOf } from '../graph/identity.ts';
+import { ImageNode } from '../graph/image-node.ts';
+import type { BlockNode } from '../graph/node.ts';
+
+/** QEMU: ImageInfo. Sizes in bytes. */
+export interface ImageInfo {
+  readonly filename: string;
+  readonly format: string;
+  readonly 'node-name': string;
+  readonly 'virtual-size': number;
+  /** What it takes on its medium, where that can be told. */
+  readonly 'actual-size'?: number;
+  /** Length of its file. */
+  readonly 'file-size'?: number;
+  readonly 'cluster-size'?: number;
+  readonly 'backing-filename'?: string;
+  readonly 'backing-filename-format'?: string;
+  readonly 'dirty-flag': boolean;
+  readonly corrupt: boolean;
+  readonly encrypted: boolean;
+  readonly 'read-only': boolean;
+  readonly 'format-specific'?: { readonly type: string; readonly data: Readonly<Record<string, unknown>> };
+  /** The image below, where one is open. */
+  readonly 'backing-image'?: ImageInfo;
+}
+
+/** Describes a node and everything below it. Reads nothing but what the drivers have at hand. */
+export function* imageInfo(node: BlockNode): Co<ImageInfo> {
+  const file = fileOf(node);
+  const actualSize = yield* settle(node.allocatedSize());
+  const below = node.below === undefined ? undefined : yield* imageInfo(node.below);
+  return {
+    filename: file?.filename ?? '',
+    'node-name': node.nodeName,
+    'virtual-size': node.length,
+    ...(actualSize === undefined ? {} : { 'actual-size': actualSize }),
+    ...(file === undefined ? {} : { 'file-size': file.length }),
+    'read-only': node.readOnly,
+    ...formatFacts(node),
+    ...(below === undefined ? {} : { 'backing-image': below }),
+  };
+}
+
+type FormatFacts = Pick<
+  ImageInfo,
+  | 'format'
+  | 'cluster-size'
+  | 'backing-filename'
+  | 'backing-filename-format'
+  | 'dirty-flag'
+  | 'corrupt'
+  | 'encrypted'
+  | 'format-specific'
+>;
+
+function formatFacts(node: BlockNode): FormatFacts {
+  const plain = { format: node.driver.name, 'dirty-flag': false, corrupt: false, encrypted: false };
+  if (!(node instanceof ImageNode)) return plain;
+  const info = node.image.info();
+  return {
+    ...plain,
+    'dirty-flag': info.dirty === true,
+    corrupt: info.corrupt === true,
+    encrypted: info.encrypted === true,
+    ...(info.clusterSize === undefined ? {} : { 'cluster-size': info.clusterSize }),
+    ...(info.backingFilename === undefined ? {} : { 'backing-filename': info.backingFilename }),
+    ...(info.backingFormat === undefined ? {} : { 'backing-filename-format': info.backingFormat }),
+    ...(Object.keys(info.specific).length === 0
+      ? {}
+      : { 'format-specific': { type: info.format, data: info.specific } }),
+  };
+}
