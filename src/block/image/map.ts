@@ -3,7 +3,7 @@ import type { Co } from '../co.ts';
 import type { BlockStatus } from '../extent.ts';
 import type { BlockNode } from '../graph/node.ts';
 import { blockStatus, continues } from '../io/status.ts';
-import { TimeSlice } from '../io/time-slice.ts';
+import { TimeSlice } from '../time-slice.ts';
 
 /**
  * Walks the block status of a guest range. Neighbours that say the same are told as one.

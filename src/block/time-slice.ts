@@ -2,8 +2,8 @@
  * Letting the event loop run in the midst of long work. Over synchronous storage nothing ever waits, so a long operation must
  * make room itself for messages, timers and other requests.
  */
-import { TIME_SLICE_MS } from '../limits.ts';
-import type { Co } from '../co.ts';
+import { TIME_SLICE_MS } from './limits.ts';
+import type { Co } from './co.ts';
 
 export class TimeSlice {
   #startMs = performance.now();
