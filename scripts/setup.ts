@@ -58,13 +58,13 @@ function aptGet(prefix: readonly string[], ...parameters: string[]): string | un
   return error?.message ?? (stderr.trim().split('\n').at(-1) || `apt-get ended with ${status}`);
 }
 
-/** Installs a Debian package; returns the reason if that failed. */
-function install(debianPackage: string): string | undefined {
+/** Installs Debian packages; returns the reason if that failed. */
+export function install(...debianPackages: readonly string[]): string | undefined {
   if (!isThere('apt-get')) return 'there is no apt-get here';
   const prefix = privilege();
   if (prefix === undefined) return 'only root may install packages';
-  console.log(`installing ${debianPackage} (once)`);
-  const parameters = ['install', '-y', '--no-install-recommends', debianPackage];
+  console.log(`installing ${debianPackages.join(', ')} (once)`);
+  const parameters = ['install', '-y', '--no-install-recommends', ...debianPackages];
   if (aptGet(prefix, ...parameters) === undefined) return undefined;
   return aptGet(prefix, 'update') ?? aptGet(prefix, ...parameters);
 }

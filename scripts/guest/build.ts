@@ -4,7 +4,6 @@
 // --force  builds although everything is up to date
 import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { copyBiosFiles } from './bios.ts';
 import { buildGrubCd, buildGrubDisk } from './grub.ts';
@@ -32,7 +31,7 @@ export async function buildGuests(options: BuildOptions = {}): Promise<DemoManif
   const { folders = projectFolders, force = false, log = () => {} } = options;
   if (!force && isUpToDate(folders, inputsDigest(folders, installedTools()))) return readManifest(folders.output);
   return withLock(join(folders.cache, 'lock'), () => {
-    const tools = ensureTools(log);
+    const tools = ensureTools();
     if (!force && isUpToDate(folders, inputsDigest(folders, tools))) return readManifest(folders.output);
     const packages = fetchPackages(folders.cache, log);
     const work = join(folders.cache, 'work');
@@ -74,4 +73,4 @@ async function main(): Promise<void> {
   }
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await main();
+if (import.meta.main) await main();

@@ -1,59 +1,25 @@
 import { GuestBuildError } from './run.ts';
+import { words } from './words.ts';
 
 /** In /bin of the guest. */
-const binaries = [
-  ...[
-    'sh',
-    'ash',
-    'ls',
-    'cat',
-    'echo',
-    'printf',
-    'test',
-    '[',
-    'true',
-    'false',
-    'seq',
-    'expr',
-    'env',
-    'sleep',
-    'usleep',
-  ],
-  ...['mkdir', 'rmdir', 'rm', 'cp', 'mv', 'ln', 'touch', 'chmod', 'stat', 'readlink', 'realpath', 'mktemp', 'truncate'],
-  ...['find', 'xargs', 'grep', 'sed', 'awk', 'head', 'tail', 'wc', 'sort', 'uniq', 'tr', 'cut', 'tee', 'more', 'less'],
-  ...['vi', 'top', 'ps', 'kill', 'free', 'uptime', 'uname', 'date', 'dmesg', 'clear', 'reset', 'stty', 'watch', 'time'],
-  ...['sync', 'dd', 'fallocate', 'shred', 'md5sum', 'sha256sum', 'cmp', 'diff', 'od', 'hexdump', 'xxd', 'yes', 'tar'],
-  ...['gzip', 'gunzip', 'zcat', 'df', 'du', 'mount', 'umount', 'hostname', 'id', 'which', 'fsync'],
-];
+const binaries = words(
+  'sh ash ls cat echo printf test [ true false seq expr env sleep usleep mkdir rmdir rm cp mv ln touch chmod stat',
+  'readlink realpath mktemp truncate find xargs grep sed awk head tail wc sort uniq tr cut tee more less vi top',
+  'ps kill free uptime uname date dmesg clear reset stty watch time sync dd fallocate shred md5sum sha256sum cmp',
+  'diff od hexdump xxd yes tar gzip gunzip zcat df du mount umount hostname id which fsync',
+);
 
 /** In /sbin of the guest. */
-const systemBinaries = [
-  ...['init', 'reboot', 'poweroff', 'halt', 'modprobe', 'insmod', 'lsmod', 'blkid', 'blockdev', 'blkdiscard', 'fdisk'],
-  ...['fsck', 'fsfreeze', 'fstrim', 'hdparm', 'losetup', 'mke2fs', 'mkfs.ext2', 'mkdosfs', 'mkfs.vfat', 'mkswap'],
-  ...['partprobe', 'switch_root'],
-];
+const systemBinaries = words(
+  'init reboot poweroff halt modprobe insmod lsmod blkid blockdev blkdiscard fdisk fsck fsfreeze fstrim hdparm',
+  'losetup mke2fs mkfs.ext2 mkdosfs mkfs.vfat mkswap partprobe switch_root',
+);
 
 /** Without these the guest does not boot, or is not what its tests and its greeting promise. */
-const required = [
-  ...[
-    'sh',
-    'ls',
-    'cat',
-    'echo',
-    'sync',
-    'dd',
-    'md5sum',
-    'sha256sum',
-    'cmp',
-    'hexdump',
-    'df',
-    'mount',
-    'umount',
-    'usleep',
-  ],
-  ...['fallocate', 'truncate', 'vi', 'top', 'less', 'stat', 'init', 'reboot', 'poweroff', 'insmod', 'modprobe'],
-  ...['switch_root', 'blockdev', 'fdisk', 'fstrim', 'losetup', 'mke2fs'],
-];
+const required = words(
+  'sh ls cat echo sync dd md5sum sha256sum cmp hexdump df mount umount usleep fallocate truncate vi top less stat',
+  'init reboot poweroff insmod modprobe switch_root blockdev fdisk fstrim losetup mke2fs',
+);
 
 /** Where the names of this busybox's programs lie in it: sorted, each ended by a NUL, from "[" on. */
 const firstNames = '\0[\0[[\0';

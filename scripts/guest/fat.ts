@@ -2,6 +2,7 @@ import { rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { reproducible } from './reproducible.ts';
 import { run } from './run.ts';
 import { sectorLength } from './mbr.ts';
+import { flags } from './words.ts';
 
 export interface FatVolume {
   readonly bits: 12 | 16;
@@ -22,11 +23,9 @@ export function makeFatVolume(image: string, volume: FatVolume): void {
   rmSync(image, { force: true });
   writeFileSync(image, '');
   truncateSync(image, volume.sectors * sectorLength);
-  run('mkfs.vfat', [
-    '--invariant',
-    ...['-F', String(volume.bits), '-n', volume.label, '-i', volume.volumeId],
-    ...['-h', String(volume.startSector), '-s', String(volume.clusterSectors), image],
-  ]);
+  const naming = flags({ F: volume.bits, n: volume.label, i: volume.volumeId });
+  const place = flags({ h: volume.startSector, s: volume.clusterSectors });
+  run('mkfs.vfat', ['--invariant', ...naming, ...place, image]);
   // The volume alone is no disk that mtools would take for sane: it compares sizes with a whole drive's.
   const env = { ...reproducible, MTOOLS_SKIP_CHECK: '1' };
   for (const folder of volume.folders) run('mmd', ['-i', image, `::/${folder}`], { env });

@@ -5,17 +5,18 @@ import { makeFatVolume } from './fat.ts';
 import { encodeMasterBootRecord, sectorLength } from './mbr.ts';
 import type { GuestPackages } from './packages.ts';
 import { guestFilesFolder } from './paths.ts';
-import { reproducible } from './reproducible.ts';
+import { buildTimeSeconds, reproducible } from './reproducible.ts';
 import { GuestBuildError, run } from './run.ts';
+import { flags, words } from './words.ts';
 
 const partition = { active: true, type: 0x01, startSector: 2048, sectors: 6144 } as const;
 const diskSignature = 0x86868686;
 
 /** What every one of our GRUBs can do: both terminals, files, hashes. */
-const commonModules = [
-  ...['biosdisk', 'serial', 'terminal', 'terminfo', 'normal', 'minicmd', 'test', 'echo', 'sleep', 'date'],
-  ...['ls', 'cat', 'cmp', 'hexdump', 'hashsum', 'gcry_sha256', 'gcry_md5', 'halt', 'reboot'],
-];
+const commonModules = words(
+  'biosdisk serial terminal terminfo normal minicmd test echo sleep date',
+  'ls cat cmp hexdump hashsum gcry_sha256 gcry_md5 halt reboot',
+);
 
 /** The length of GRUB's environment block: `save_env` rewrites it in place and can never make it longer. */
 const environmentLength = 1024;
@@ -62,7 +63,7 @@ export function buildGrubCd(packages: GuestPackages, work: string, output: strin
   const core = join(tree, 'grub', 'core.img');
   makeCore(packages, {
     format: 'i386-pc-eltorito',
-    prefix: '(cd0)/grub',
+    prefix: '(cd)/grub',
     script: 'grubcd.cfg',
     modules: ['iso9660'],
     core,
@@ -71,7 +72,8 @@ export function buildGrubCd(packages: GuestPackages, work: string, output: strin
   written(tree, 'random.bin', pseudoRandomBytes(1024 * 1024));
   rmSync(output, { force: true });
   const boot = ['-b', 'grub/core.img', '-no-emul-boot', '-boot-load-size', '4', '-boot-info-table'];
-  run('xorriso', ['-as', 'mkisofs', '-quiet', '-R', '-V', 'GRUBCD', ...boot, '-o', output, tree], {
+  const dates = ['--set_all_file_dates', `=${buildTimeSeconds}`];
+  run('xorriso', ['-as', 'mkisofs', '-quiet', '-R', '-V', 'GRUBCD', ...dates, ...boot, '-o', output, tree], {
     env: reproducible,
   });
 }
@@ -90,8 +92,8 @@ function makeCore(packages: GuestPackages, options: CoreOptions): void {
   run(
     join(packages['grub-tools'].folder, 'usr/bin/grub-mkimage'),
     [
-      ...['-O', options.format, '-d', modulesFolder(packages), '-p', options.prefix],
-      ...['-c', join(guestFilesFolder, options.script), '-o', options.core],
+      ...flags({ O: options.format, d: modulesFolder(packages), p: options.prefix }),
+      ...flags({ c: join(guestFilesFolder, options.script), o: options.core }),
       ...commonModules,
       ...options.modules,
     ],

@@ -15,10 +15,9 @@ import type { KernelModule } from './kernel-modules.ts';
 import { guestFilesFolder } from './paths.ts';
 import { buildTimeSeconds, reproducible } from './reproducible.ts';
 import { run } from './run.ts';
+import { flags, words } from './words.ts';
 
-const folders = [
-  ...['bin', 'sbin', 'etc/init.d', 'dev', 'proc', 'sys', 'run', 'tmp', 'root', 'mnt', 'data', 'lib/modules'],
-] as const;
+const folders = words('bin sbin etc/init.d dev proc sys run tmp root mnt data lib/modules');
 
 export interface RootTreeOptions {
   readonly busybox: Buffer;
@@ -46,12 +45,12 @@ export function writeRootTree(root: string, options: RootTreeOptions): void {
   }
   copyFileSync(join(guestFilesFolder, 'rcS'), join(root, 'etc/init.d/rcS'));
   chmodSync(join(root, 'etc/init.d/rcS'), 0o755);
-  put('etc/passwd', 'root::0:0:root:/root:/bin/sh\n');
+  put('etc/passwd', 'root:x:0:0:root:/root:/bin/sh\n');
   put('etc/group', 'root:x:0:\n');
   put('etc/hostname', 'guest\n');
   symlinkSync('../proc/mounts', join(root, 'etc/mtab'));
   writeModules(join(root, 'lib/modules', options.kernelRelease), options.modules);
-  setTimes(root);
+  settle(root);
 }
 
 /** As depmod writes it: each module with all that it needs, the most basic last. */
@@ -71,34 +70,42 @@ function writeModules(folder: string, modules: readonly KernelModule[]): void {
   for (const { name, bytes } of modules) writeFileSync(join(folder, `${name}.ko`), bytes);
 }
 
-function setTimes(root: string): void {
-  for (const path of readdirSync(root, { recursive: true, encoding: 'utf8' })) {
-    lutimesSync(join(root, path), buildTimeSeconds, buildTimeSeconds);
+/** Neither the builder's umask nor the day of the build is to be seen in the guest. */
+function settle(root: string): void {
+  const entries = readdirSync(root, { recursive: true, withFileTypes: true });
+  for (const entry of entries) {
+    const path = join(entry.parentPath, entry.name);
+    if (entry.isDirectory()) chmodSync(path, 0o755);
+    lutimesSync(path, buildTimeSeconds, buildTimeSeconds);
   }
+  chmodSync(root, 0o755);
   lutimesSync(root, buildTimeSeconds, buildTimeSeconds);
 }
 
-/** Makes an ext4 file system of a folder, without mounting anything. All files in it belong to root. */
+/** Makes an ext4 file system of a folder, without mounting anything. */
 export function makeExt4(root: string, image: string, bytes: number): void {
   const id = '11111111-2222-3333-4444-555555555555';
   const blockLength = 1024;
+  const names = flags({ L: 'guestroot', U: id });
+  const layout = flags({ t: 'ext4', b: blockLength, m: 0, O: '^resize_inode', J: 'size=1' });
+  const details = flags({ E: `hash_seed=${id},lazy_itable_init=0,root_owner=0:0` });
   rmSync(image, { force: true });
-  run(
-    'mke2fs',
-    [
-      ...['-q', '-F', '-t', 'ext4', '-b', String(blockLength), '-L', 'guestroot', '-U', id, '-m', '0'],
-      ...['-E', `hash_seed=${id},lazy_itable_init=0,root_owner=0:0`, '-O', '^resize_inode', '-J', 'size=1'],
-      ...['-d', root, image, `${bytes / blockLength}k`],
-    ],
-    { env: reproducible },
-  );
-  if (process.getuid?.() !== 0) giveToRoot(root, image, `${image}.commands`);
+  run('mke2fs', ['-q', '-F', ...names, ...layout, ...details, '-d', root, image, `${bytes / blockLength}k`], {
+    env: reproducible,
+  });
+  settleInodes(root, image, `${image}.commands`);
 }
 
-/** mke2fs copies the owners; whoever builds without being root gives all to root afterwards. */
-function giveToRoot(root: string, image: string, script: string): void {
+/**
+ * mke2fs copies who owns a file and when its inode last changed from the folder: here all belongs to root, and all
+ * times are the build's.
+ */
+function settleInodes(root: string, image: string, script: string): void {
   const paths = readdirSync(root, { recursive: true, encoding: 'utf8' });
-  const commands = paths.flatMap((path) => [`sif /${path} uid 0`, `sif /${path} gid 0`]);
-  writeFileSync(script, `${commands.join('\n')}\n`);
+  const fields = { uid: 0, gid: 0, ctime: `@${buildTimeSeconds}`, atime: `@${buildTimeSeconds}` };
+  const commands = ['', ...paths].flatMap((path) =>
+    Object.entries(fields).map(([field, value]) => `set_inode_field "/${path}" ${field} ${value}\n`),
+  );
+  writeFileSync(script, commands.join(''));
   run('debugfs', ['-w', '-f', script, image], { env: reproducible });
 }

@@ -21,7 +21,7 @@ const otherPrograms = new Set(['qemu-boot.ts']);
 /** The versions of fetched packages come in by the record that the cache keeps of them. */
 export function inputsDigest(folders: GuestFolders, tools: ReadonlyMap<string, InstalledPackage>): string {
   const hash = createHash('sha256');
-  for (const path of readdirSync(sourceFolder, { recursive: true, encoding: 'utf8' }).sort()) {
+  for (const path of readdirSync(sourceFolder, { recursive: true, encoding: 'utf8' }).toSorted()) {
     const file = join(sourceFolder, path);
     if (!otherPrograms.has(path) && statSync(file).isFile()) hash.update(path).update('\0').update(readFileSync(file));
   }

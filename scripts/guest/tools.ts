@@ -1,5 +1,6 @@
 // The programs that the build runs, from the machine's own Debian packages.
-import { ask, GuestBuildError, run } from './run.ts';
+import { install } from '../setup.ts';
+import { ask, GuestBuildError } from './run.ts';
 
 /** Package -> what the build takes from it. */
 const toolPackages = {
@@ -33,40 +34,18 @@ export function installedTools(): Map<string, InstalledPackage> {
 }
 
 /**
- * Makes sure that this machine can build guests at all, and installs the packages that are missing when it may.
+ * Sees to it that the packages are there, and installs those that are missing where it may.
  * @returns the packages, by name.
- * @throws GuestBuildError when the machine is no Debian, or packages are missing and cannot be installed.
+ * @throws GuestBuildError when some are missing and cannot be installed.
  */
-export function ensureTools(log: (line: string) => void): Map<string, InstalledPackage> {
+export function ensureTools(): Map<string, InstalledPackage> {
   const present = installedTools();
   const missing = Object.keys(toolPackages).filter((name) => !present.has(name));
   if (missing.length === 0) return present;
-  if (ask('apt-get', ['--version']) === undefined) {
-    throw new GuestBuildError('The demo guests are built from Debian packages, and this machine has no apt-get.');
-  }
-  if (process.getuid?.() !== 0) {
-    throw new GuestBuildError(
-      `The demo guests need Debian packages that are not installed: ${missing.join(', ')}. ` +
-        `Install them with: apt-get install ${missing.join(' ')}`,
-    );
-  }
-  log(`installing ${missing.join(', ')}`);
-  install(missing);
-  const now = installedTools();
-  const still = missing.filter((name) => !now.has(name));
-  if (still.length > 0) throw new GuestBuildError(`apt-get did not install ${still.join(', ')}.`);
-  return now;
-}
-
-/** A machine that never ran `apt-get update`, or not for long, finds no package to install: then, and only then, update. */
-function install(names: readonly string[]): void {
-  const env = { DEBIAN_FRONTEND: 'noninteractive' };
-  const args = ['install', '--yes', '--quiet=2', '--no-install-recommends', ...names];
-  try {
-    run('apt-get', args, { env });
-  } catch (first) {
-    if (!(first instanceof GuestBuildError)) throw first;
-    run('apt-get', ['update', '--quiet=2'], { env });
-    run('apt-get', args, { env });
-  }
+  const reason = install(...missing);
+  if (reason === undefined) return installedTools();
+  throw new GuestBuildError(
+    `The demo guests are built with Debian packages that are missing and could not be installed (${reason}). ` +
+      `Install them with: apt-get install ${missing.join(' ')}`,
+  );
 }

@@ -23,6 +23,7 @@ export class SerialConsole {
   #text = '';
   #position = 0;
   #waiter: Waiter | undefined;
+  #closed: string | undefined;
 
   constructor(send: SendText) {
     this.#send = send;
@@ -48,7 +49,8 @@ export class SerialConsole {
   /**
    * Waits until the guest writes `marker`.
    * @returns what it wrote from the last wait on, up to and with the marker.
-   * @throws Error after `timeoutMs`, with the end of what it wrote; and when another wait is under way.
+   * @throws Error after `timeoutMs` or when the console is closed, with the end of what it wrote; and when another wait
+   *   is under way.
    */
   until(marker: string, timeoutMs = defaultTimeoutMs): Promise<string> {
     if (marker === '') return Promise.reject(new Error('A serial console cannot wait for nothing'));
@@ -59,6 +61,7 @@ export class SerialConsole {
       const timer = setTimeout(() => this.#giveUp(`${timeoutMs} ms went by`), timeoutMs);
       this.#waiter = { marker, resolve, reject, timer };
       this.#look();
+      if (this.#closed !== undefined) this.#giveUp(this.#closed);
     });
   }
 
@@ -73,8 +76,9 @@ export class SerialConsole {
     return withoutEcho(text, command).replaceAll('\r', '').trim();
   }
 
-  /** Ends a wait that is under way: the guest is gone. */
+  /** The guest is gone: ends a wait that is under way, and every later one for what it has not written. */
   close(reason: string): void {
+    this.#closed ??= reason;
     this.#giveUp(reason);
   }
 
@@ -103,19 +107,26 @@ export class SerialConsole {
   }
 }
 
+// CSI: ESC [ parameters, intermediates, one final. OSC: ESC ] up to BEL or ESC \. Others: ESC and one or two.
+// Source: ECMA-48, section 5.4, and xterm's control sequences.
+// oxlint-disable-next-line no-control-regex
+const escapeSequence = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[ -/]+[0-~]|[0-Z\\^-~])/g;
+// oxlint-disable-next-line no-control-regex
+const unfinishedSequence = /\u001b(?:\[[0-?]*[ -/]*|\][^\u0007\u001b]*\u001b?|[ -/]*)$/;
+
+/** What is longer than this is no sequence that has been cut, but a guest that shows a binary file. */
+const sequenceLimit = 256;
+
 /** Takes terminal escape sequences out of a stream, wherever it is cut. */
 class EscapeFilter {
   /** The beginning of a sequence whose end has not come yet. */
   #begun = '';
 
   pass(text: string): string {
-    // CSI: ESC [ parameters, intermediates, one final. OSC: ESC ] up to BEL or ESC \. Others: ESC and one or two.
-    // oxlint-disable-next-line no-control-regex
-    const whole = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[ -/][0-~]|[0-Z\\^-~])/g;
-    const rest = (this.#begun + text).replace(whole, '');
-    const begun = rest.lastIndexOf('\u001b');
-    this.#begun = begun < 0 ? '' : rest.slice(begun);
-    return begun < 0 ? rest : rest.slice(0, begun);
+    const rest = (this.#begun + text).replace(escapeSequence, '');
+    const begun = unfinishedSequence.exec(rest)?.[0] ?? '';
+    this.#begun = begun.length > sequenceLimit ? '' : begun;
+    return rest.slice(0, rest.length - this.#begun.length);
   }
 }
 
