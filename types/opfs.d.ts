@@ -16,3 +16,8 @@ type FileSystemSyncAccessHandleMode = 'readwrite' | 'read-only' | 'readwrite-uns
 interface FileSystemFileHandle {
   createSyncAccessHandle(options?: { mode?: FileSystemSyncAccessHandleMode }): Promise<FileSystemSyncAccessHandle>;
 }
+
+interface FileSystemFileHandle {
+  /** Missing where the browser cannot rename. */
+  move?(folder: FileSystemDirectoryHandle, name: string): Promise<void>;
+}

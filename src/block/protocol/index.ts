@@ -1,0 +1,6 @@
+/** The protocol drivers of the browser; those that need nothing of it work in Node too. The file protocol of Node is not here. */
+import type { ProtocolDriver } from '../driver.ts';
+import { memoryProtocol } from './memory/index.ts';
+import { opfsProtocol } from './opfs/index.ts';
+
+export const protocolDrivers: readonly ProtocolDriver[] = [memoryProtocol, opfsProtocol];
