@@ -1,0 +1,96 @@
+/**
+ * Which features of the format are supported, and refusing the others by their names.
+ *
+ * Source: qcow2 specification, "Header" (feature bits).
+ */
+import { BlockError } from '../../error.ts';
+import { featureName } from './extensions.ts';
+import { compressionTypeOf, type Qcow2Header } from './header.ts';
+import {
+  COMPRESSION_ZLIB,
+  COMPRESSION_ZSTD,
+  CRYPT_AES,
+  CRYPT_LUKS,
+  CRYPT_NONE,
+  INCOMPATIBLE_COMPRESSION,
+  INCOMPATIBLE_CORRUPT,
+  INCOMPATIBLE_DATA_FILE,
+  INCOMPATIBLE_DIRTY,
+  INCOMPATIBLE_EXTENDED_L2,
+} from './layout.ts';
+
+/** Incompatible features that this implementation handles, or looks at to refuse them by a better name. */
+const KNOWN_INCOMPATIBLE =
+  INCOMPATIBLE_DIRTY |
+  INCOMPATIBLE_CORRUPT |
+  INCOMPATIBLE_DATA_FILE |
+  INCOMPATIBLE_COMPRESSION |
+  INCOMPATIBLE_EXTENDED_L2;
+
+/**
+ * Refuses an image that uses what is not supported.
+ *
+ * @throws BlockError `unsupported`, naming the feature; `corrupt` when the compression type contradicts its feature bit
+ */
+export function checkFeatures(header: Qcow2Header): void {
+  const unknown = header.incompatibleFeatures & ~KNOWN_INCOMPATIBLE;
+  if (unknown !== 0n) {
+    const names = bitsOf(unknown).map((bit) => featureName(header.extensions, 'incompatible', bit));
+    throw new BlockError('unsupported', `The image uses features that are not known here: ${names.join(', ')}`);
+  }
+  if (header.cryptMethod !== CRYPT_NONE) throw unsupported(encryptionName(header.cryptMethod));
+  if ((header.incompatibleFeatures & INCOMPATIBLE_DATA_FILE) !== 0n) throw unsupported('an external data file');
+  if ((header.incompatibleFeatures & INCOMPATIBLE_EXTENDED_L2) !== 0n) throw unsupported('extended L2 entries');
+  checkCompressionType(header);
+}
+
+function checkCompressionType(header: Qcow2Header): void {
+  const type = compressionTypeOf(header);
+  const flagged = (header.incompatibleFeatures & INCOMPATIBLE_COMPRESSION) !== 0n;
+  if (flagged !== (type !== COMPRESSION_ZLIB)) {
+    throw new BlockError(
+      'corrupt',
+      `Header field 'compression_type' is ${type}, and the incompatible feature bit for it is ${flagged ? '' : 'not '}set`,
+    );
+  }
+  if (type > COMPRESSION_ZSTD) throw unsupported(`compression type ${type}`);
+}
+
+function encryptionName(method: number): string {
+  if (method === CRYPT_AES) return 'encryption (AES)';
+  if (method === CRYPT_LUKS) return 'encryption (LUKS)';
+  return `encryption method ${method}`;
+}
+
+/**
+ * Says why an image may not be written to, whatever its file allows.
+ *
+ * @returns the error to throw at an attempt, or undefined
+ */
+export function writeObstacle(header: Qcow2Header): BlockError | undefined {
+  if (header.nbSnapshots > 0) {
+    return new BlockError(
+      'unsupported',
+      `The image holds ${header.nbSnapshots} internal snapshots. Writing to an image with internal snapshots is not ` +
+        'supported: open it read-only',
+    );
+  }
+  if ((header.incompatibleFeatures & INCOMPATIBLE_CORRUPT) !== 0n) {
+    return new BlockError(
+      'corrupt',
+      'The image is marked corrupt and cannot be opened for writing: repair it with a check, or open it read-only',
+    );
+  }
+  return undefined;
+}
+
+function unsupported(feature: string): BlockError {
+  return new BlockError('unsupported', `The image uses ${feature}, which is not supported`);
+}
+
+/** The numbers of the bits that are set in a 64-bit mask. */
+function bitsOf(mask: bigint): number[] {
+  const bits: number[] = [];
+  for (let bit = 0; bit < 64; bit++) if ((mask & (1n << BigInt(bit))) !== 0n) bits.push(bit);
+  return bits;
+}
