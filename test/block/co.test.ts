@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { CoMutex, settle, start, startAsync, TaskPool, withTasks, type Co } from '../../src/block/co.ts';
+import { CoMutex, settle, start, startAsync, withTasks, type Co, type TaskPool } from '../../src/block/co.ts';
 
 const later = <T>(value: T, turns = 1): Promise<T> =>
   turns === 0 ? Promise.resolve(value) : Promise.resolve().then(() => later(value, turns - 1));
@@ -113,13 +113,9 @@ describe('CoMutex', () => {
       throw new Error('inside');
     };
     expect(() => start(mutex.run(fail))).toThrow('inside');
-    // oxlint-disable-next-line require-yield
-    expect(
-      start(
-        mutex.run(function* () {
-          return 5;
-        }),
-      ),
-    ).toBe(5);
+    function* five(): Co<number> {
+      return yield* settle(5);
+    }
+    expect(start(mutex.run(five))).toBe(5);
   });
 });
