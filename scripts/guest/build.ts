@@ -60,13 +60,21 @@ function publish(fresh: string, output: string, manifest: DemoManifest): void {
   }
 }
 
+/** Errors of a disk that is full or not ours to write, beside our own. */
+const machineErrors = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EDQUOT']);
+
+function isTheMachines(error: unknown): error is Error {
+  if (error instanceof GuestBuildError) return true;
+  return error instanceof Error && 'code' in error && machineErrors.has(String(error.code));
+}
+
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { soft: { type: 'boolean' }, force: { type: 'boolean' } } });
   try {
     const manifest = await buildGuests({ force: values.force ?? false, log: (line) => console.log(`guest: ${line}`) });
     console.log(`guest: ${manifest.images.map(({ file }) => file).join(', ')} in ${projectFolders.output}`);
   } catch (error) {
-    if (!(error instanceof GuestBuildError)) throw error;
+    if (!isTheMachines(error)) throw error;
     console.error(`guest: ${error.message}`);
     if (values.soft) console.error('guest: going on without the demo images; everything else works.');
     else process.exitCode = 1;

@@ -73,7 +73,7 @@ export function buildGrubCd(packages: GuestPackages, work: string, output: strin
   rmSync(output, { force: true });
   const boot = ['-b', 'grub/core.img', '-no-emul-boot', '-boot-load-size', '4', '-boot-info-table'];
   const dates = ['--set_all_file_dates', `=${buildTimeSeconds}`];
-  run('xorriso', ['-as', 'mkisofs', '-quiet', '-R', '-V', 'GRUBCD', ...dates, ...boot, '-o', output, tree], {
+  run('xorriso', ['-as', 'mkisofs', '-quiet', '-r', '-V', 'GRUBCD', ...dates, ...boot, '-o', output, tree], {
     env: reproducible,
   });
 }

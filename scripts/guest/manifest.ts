@@ -54,8 +54,8 @@ const images: readonly Described[] = [
     id: 'grub',
     title: 'GRUB shell',
     description:
-      'Up in a second, on a disk of 4 MiB that it can write: set message=hello, save_env -f /grub/env message, reload ' +
-      'the page, boot again, load_env -f /grub/env, echo $message. More in: cat /readme.txt',
+      'Up in a second, on a disk of 4 MiB that it can write: set message=hello, save_env -f /grub/env message, ' +
+      'reload the page, boot again, load_env -f /grub/env, echo $message. More in: cat /readme.txt',
     file: 'grub.img',
     format: 'raw',
     device: 'hda',

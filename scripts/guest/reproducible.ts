@@ -1,4 +1,4 @@
-// The same packages and the same scripts give the same bytes, built again on the same machine: a disk that somebody keeps as an overlay over a guest's
+// The same packages and the same scripts give the same bytes: a disk that somebody keeps as an overlay over a guest's
 // image still fits after the image was built again.
 
 /** 2024-01-01, the date of everything that the build makes. */

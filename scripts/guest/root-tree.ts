@@ -9,7 +9,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { busyboxLinks } from './busybox.ts';
 import type { KernelModule } from './kernel-modules.ts';
 import { guestFilesFolder } from './paths.ts';
@@ -18,6 +18,8 @@ import { run } from './run.ts';
 import { flags, words } from './words.ts';
 
 const folders = words('bin sbin etc/init.d dev proc sys run tmp root mnt data lib/modules');
+
+const programs = new Set(['bin/busybox', 'etc/init.d/rcS']);
 
 export interface RootTreeOptions {
   readonly busybox: Buffer;
@@ -31,20 +33,15 @@ export interface RootTreeOptions {
 export function writeRootTree(root: string, options: RootTreeOptions): void {
   rmSync(root, { recursive: true, force: true });
   for (const folder of folders) mkdirSync(join(root, folder), { recursive: true });
-  const put = (path: string, data: string | Uint8Array, mode = 0o644): void => {
-    writeFileSync(join(root, path), data);
-    chmodSync(join(root, path), mode);
-  };
-  put('bin/busybox', options.busybox, 0o755);
+  const put = (path: string, data: string | Uint8Array): void => writeFileSync(join(root, path), data);
+  put('bin/busybox', options.busybox);
   const { bin, sbin } = busyboxLinks(options.busybox);
   for (const name of bin) symlinkSync('busybox', join(root, 'bin', name));
   for (const name of sbin) symlinkSync('../bin/busybox', join(root, 'sbin', name));
   for (const name of ['inittab', 'profile', 'motd']) {
     copyFileSync(join(guestFilesFolder, name), join(root, 'etc', name));
-    chmodSync(join(root, 'etc', name), 0o644);
   }
   copyFileSync(join(guestFilesFolder, 'rcS'), join(root, 'etc/init.d/rcS'));
-  chmodSync(join(root, 'etc/init.d/rcS'), 0o755);
   put('etc/passwd', 'root:x:0:0:root:/root:/bin/sh\n');
   put('etc/group', 'root:x:0:\n');
   put('etc/hostname', 'guest\n');
@@ -75,7 +72,8 @@ function settle(root: string): void {
   const entries = readdirSync(root, { recursive: true, withFileTypes: true });
   for (const entry of entries) {
     const path = join(entry.parentPath, entry.name);
-    if (entry.isDirectory()) chmodSync(path, 0o755);
+    const isProgram = programs.has(relative(root, path));
+    if (!entry.isSymbolicLink()) chmodSync(path, entry.isDirectory() || isProgram ? 0o755 : 0o644);
     lutimesSync(path, buildTimeSeconds, buildTimeSeconds);
   }
   chmodSync(root, 0o755);

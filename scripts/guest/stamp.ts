@@ -16,14 +16,14 @@ interface Stamp {
 const outputNames = [...builtFiles, 'demo.json'];
 
 /** In this folder, but no part of the build. */
-const otherPrograms = new Set(['qemu-boot.ts']);
+const otherFiles = new Set(['qemu-boot.ts', 'README.md']);
 
 /** The versions of fetched packages come in by the record that the cache keeps of them. */
 export function inputsDigest(folders: GuestFolders, tools: ReadonlyMap<string, InstalledPackage>): string {
   const hash = createHash('sha256');
   for (const path of readdirSync(sourceFolder, { recursive: true, encoding: 'utf8' }).toSorted()) {
     const file = join(sourceFolder, path);
-    if (!otherPrograms.has(path) && statSync(file).isFile()) hash.update(path).update('\0').update(readFileSync(file));
+    if (!otherFiles.has(path) && statSync(file).isFile()) hash.update(path).update('\0').update(readFileSync(file));
   }
   for (const { name, version } of tools.values()) hash.update(`${name} ${version}\n`);
   const packages = join(folders.cache, 'packages.json');
