@@ -1,0 +1,34 @@
+/** What a page imports: `connect`, and the types of what it gives. */
+export { BLOCK_ERROR_KINDS, BlockError, type BlockErrorContext, type BlockErrorKind } from '../block/error.ts';
+export type {
+  BlockdevOptions,
+  BlockStatus,
+  CheckFinding,
+  CheckResult,
+  CreateOptions,
+  FileAnswer,
+  FileRequest,
+  FormatOptions,
+  GenericNodeOptions,
+  ImageInfo,
+  ImageProbe,
+  NodeStatistics,
+  NodeStatisticsSnapshot,
+  ProbedOptions,
+  ProbeScore,
+  ProtocolOptions,
+  StoredFile,
+} from '../worker/api.ts';
+export type { CallOptions } from './call.ts';
+export { connect, type ConnectOptions } from './connect.ts';
+export type {
+  CheckOptions,
+  Disk,
+  ExportOptions,
+  MapOptions,
+  ReadOptions,
+  ResizeOptions,
+  WriteOptions,
+} from './disk.ts';
+export type { BrowserFiles } from './files.ts';
+export type { CreateSettings, OpenOptions, Spindle } from './spindle.ts';

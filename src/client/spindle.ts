@@ -1,0 +1,156 @@
+/** What `connect` gives: the block layer in its worker. */
+import { proxy } from 'comlink';
+import { BlockError } from '../block/error.ts';
+import type {
+  BlockdevOptions,
+  CreateOptions,
+  FileAnswer,
+  FileQuestion,
+  FileRequest,
+  ImageProbe,
+  OpenSettings,
+  ProtocolOptions,
+} from '../worker/api.ts';
+import { BufferPool } from './buffer-pool.ts';
+import { callWith, type CallOptions } from './call.ts';
+import { Disk } from './disk.ts';
+import { BrowserFiles } from './files.ts';
+import type { WorkerLink } from './link.ts';
+import { withAbsoluteUrls } from './urls.ts';
+
+export interface OpenOptions {
+  /**
+   * Which files images may open that name them: names as they stand in the headers, or a function that says yes, no, or what to
+   * open instead. Default: none. A function that throws says no.
+   */
+  readonly allow?: readonly string[] | ((request: FileRequest) => FileAnswer | Promise<FileAnswer>) | undefined;
+  /** How many images may stand on one another; default 200. */
+  readonly maxChainDepth?: number | undefined;
+  /** Open to check or to repair: what a check can mend is no reason to refuse. */
+  readonly check?: boolean | undefined;
+  /** Open to look at `info`, `map` and `check`: nothing that the image names is opened, and no data can be read. */
+  readonly inspect?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface CreateSettings extends CallOptions {
+  /** Write over a file that exists. Default: no. */
+  readonly overwrite?: boolean | undefined;
+}
+
+/** A connection to a worker. Every method rejects with a BlockError, of kind `closed` once the connection has ended. */
+export class Spindle {
+  /** The files that the browser keeps for this site. */
+  readonly files: BrowserFiles;
+  /** Resolves when the connection has ended: to undefined after `close`, to the reason when the worker died. Never rejects. */
+  readonly closed: Promise<BlockError | undefined>;
+  readonly #link: WorkerLink;
+  readonly #terminate: () => void;
+  readonly #pool = new BufferPool();
+  #closing: Promise<void> | undefined;
+
+  /** Made by `connect`. @param terminate ends the worker, if it is this connection's own */
+  constructor(link: WorkerLink, terminate: () => void) {
+    this.#link = link;
+    this.#terminate = terminate;
+    this.files = new BrowserFiles(link);
+    this.closed = link.ended;
+  }
+
+  /**
+   * Makes an empty image, or with a protocol as `driver` an empty file.
+   *
+   * @param options the driver, where to (`file`), and the driver's create options with qemu-img's names (`-o`)
+   * @throws BlockError `invalid` for options that the driver does not take, `exists` unless `overwrite` is set, `busy`, `no-space`,
+   * `aborted`; then there is no file
+   */
+  create(options: CreateOptions, settings: CreateSettings = {}): Promise<void> {
+    const { overwrite = false } = settings;
+    const absolute = withAbsoluteUrls(options);
+    return callWith('create', settings, (call) => this.#link.call((api) => api.create(absolute, overwrite, call)));
+  }
+
+  /**
+   * Opens a disk.
+   *
+   * @param options as QEMU's `blockdev-add` takes them, nested; or a file name, whose format is probed and which opens read-only
+   * @throws BlockError `invalid`, `not-found`, `busy` when it is in use elsewhere, `permission` when it is in use here, `denied` for a
+   * file that an image names and `allow` does not, `base-changed`, `corrupt`, `unsupported`, `aborted`; then nothing stays open
+   */
+  async open(options: BlockdevOptions | string, settings: OpenOptions = {}): Promise<Disk> {
+    const { allow = [] } = settings;
+    const question = typeof allow === 'function' ? proxy(carefully(allow)) : undefined;
+    const absolute = withAbsoluteUrls(options);
+    const opened = await callWith('open', settings, (call) =>
+      this.#link.call((api) => api.open(absolute, openSettings(settings), question, call)),
+    );
+    return new Disk(opened, this.#link, this.#pool);
+  }
+
+  /**
+   * Finds out what format a file has, and opens nothing that it names.
+   *
+   * @param file options of what it is stored in, or a file name
+   * @returns the format, how sure that is (0 to 100), and every other format that found something
+   */
+  probe(file: ProtocolOptions | string, options: CallOptions = {}): Promise<ImageProbe> {
+    const absolute = withAbsoluteUrls(file);
+    return callWith('probe', options, (call) => this.#link.call((api) => api.probe(absolute, call)));
+  }
+
+  /** Deletes a file that nobody has open. @throws BlockError `not-found`, `busy`, `unsupported` */
+  delete(file: ProtocolOptions | string): Promise<void> {
+    return this.#link.call((api) => api.delete(file));
+  }
+
+  /**
+   * Closes every disk, and the worker unless the caller brought it. Further calls give the same promise.
+   *
+   * @throws BlockError when a disk could not be flushed; everything is closed all the same
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    // A worker that died is closed already: that was told to whom it concerned.
+    if (this.#link.hasEnded) return;
+    try {
+      await this.#link.call((api) => api.end());
+    } finally {
+      this.#link.close();
+      this.#terminate();
+    }
+  }
+}
+
+function openSettings(options: OpenOptions): OpenSettings {
+  const { allow, maxChainDepth, check = false, inspect = false } = options;
+  return {
+    allow: typeof allow === 'function' ? [] : [...(allow ?? [])],
+    check,
+    inspect,
+    ...(maxChainDepth === undefined ? {} : { maxChainDepth }),
+  };
+}
+
+/** A policy that fails refuses, and its error is kept as the cause. */
+function carefully(allow: FileQuestion): FileQuestion {
+  return async (request) => {
+    try {
+      return withAbsoluteUrls(await allow(request));
+    } catch (cause) {
+      throw new BlockError(
+        'denied',
+        `The function that was asked whether to open '${request.filename}' failed`,
+        { filename: request.filename },
+        { cause },
+      );
+    }
+  };
+}

@@ -1,0 +1,101 @@
+/**
+ * What the page and the worker say to each other, as types: the calls that comlink carries, and what they answer with. In a file
+ * of its own so that a page's program takes in no code of the worker.
+ */
+import type { CheckFix, CheckResult } from '../block/driver.ts';
+import type { BlockStatus } from '../block/extent.ts';
+import type { ReferenceRequest } from '../block/graph/gate.ts';
+import type { NodeStatisticsSnapshot } from '../block/graph/statistics.ts';
+import type { ImageInfo } from '../block/image/info.ts';
+import type { ImageProbe } from '../block/image/probe.ts';
+import type { StoredFile } from '../block/protocol/opfs/folder.ts';
+import type { BlockdevOptions, CreateOptions, ProtocolOptions } from './blockdev.ts';
+
+export type { BlockStatus, CheckFix, CheckResult, ImageInfo, ImageProbe, NodeStatisticsSnapshot, StoredFile };
+export type { CheckFinding } from '../block/driver.ts';
+export type { ProbeScore } from '../block/probe.ts';
+export type * from './blockdev.ts';
+
+/** What an image asks for that names a file. */
+export interface FileRequest extends Omit<ReferenceRequest, 'options'> {
+  /** What the name means seen from the image: what is opened when the answer is `true`. */
+  readonly options: BlockdevOptions;
+}
+
+/** `true`: open it; options: open these in its place; `false`: refuse. */
+export type FileAnswer = boolean | BlockdevOptions;
+
+/** Counters of a node and of the nodes below it, with QEMU's names (`query-blockstats`). */
+export interface NodeStatistics {
+  readonly 'node-name': string;
+  readonly driver: string;
+  readonly stats: NodeStatisticsSnapshot;
+  /** By the name of the child: `file`, `backing` … */
+  readonly children: Readonly<Record<string, NodeStatistics>>;
+}
+
+/** How a disk is opened, beside its options. */
+export interface OpenSettings {
+  /** Names that images may open, as they stand in their headers. */
+  readonly allow: readonly string[];
+  readonly maxChainDepth?: number;
+  /** Opened to be checked or repaired: what a check can mend is no reason to refuse. */
+  readonly check: boolean;
+  /** Opened to be looked at: nothing that the image names is opened, and no guest data can be read. */
+  readonly inspect: boolean;
+}
+
+/** Asks the page whether an image may open a file. A comlink proxy. */
+export type FileQuestion = (request: FileRequest) => FileAnswer | Promise<FileAnswer>;
+
+/** Worker's answer to `open`. */
+export interface OpenedDisk {
+  /** What the worker knows the disk by. */
+  readonly id: number;
+  /** Bytes. */
+  readonly size: number;
+  readonly readOnly: boolean;
+  readonly nodeName: string;
+  /** Driver of the top node. */
+  readonly format: string;
+  /** Reads and writes go here: `wire.ts`. */
+  readonly data: MessagePort;
+}
+
+/** Worker's answer to `export`: a port that gives a piece for each message it gets, until the end. See `wire.ts`. */
+export interface OpenedExport {
+  readonly totalBytes: number;
+  readonly pieces: MessagePort;
+}
+
+/**
+ * The calls. `call` is a port over which a long call reports progress and hears that the page has given up; `wire.ts` has its
+ * messages. Everything rejects with a BlockError.
+ */
+export interface WorkerApi {
+  create(options: CreateOptions, overwrite: boolean, call: MessagePort | undefined): Promise<void>;
+  open(
+    options: BlockdevOptions | string,
+    settings: OpenSettings,
+    question: FileQuestion | undefined,
+    call: MessagePort | undefined,
+  ): Promise<OpenedDisk>;
+  probe(file: ProtocolOptions | string, call: MessagePort | undefined): Promise<ImageProbe>;
+  delete(file: ProtocolOptions | string): Promise<void>;
+
+  info(disk: number): Promise<ImageInfo>;
+  map(disk: number, offset: number, length: number, call: MessagePort | undefined): Promise<BlockStatus[]>;
+  check(disk: number, fix: CheckFix, call: MessagePort | undefined): Promise<CheckResult>;
+  /** @returns the size that it has now, in bytes */
+  resize(disk: number, size: number, shrink: boolean): Promise<number>;
+  stats(disk: number): Promise<NodeStatistics>;
+  export(disk: number, format: string): Promise<OpenedExport>;
+  close(disk: number): Promise<void>;
+
+  listFiles(folder: string): Promise<StoredFile[]>;
+  renameFile(from: string, to: string): Promise<void>;
+  readFile(path: string): Promise<File>;
+
+  /** Closes every disk. The worker takes no calls of this page afterwards. */
+  end(): Promise<void>;
+}
