@@ -36,6 +36,8 @@ import {
 
 export interface Qcow2Header {
   readonly version: 2 | 3;
+  /** Where the backing file's name stands in the file, 0 without one. `encodeHeader` chooses it anew. */
+  readonly backingFileOffset: number;
   /** As the header holds it, without a terminating zero; undefined: no backing file. */
   readonly backingFileName: Uint8Array | undefined;
   readonly clusterBits: number;
@@ -129,7 +131,7 @@ export function decodeHeader(bytes: Uint8Array, fileLength: number): Qcow2Header
   checkFields(fixed);
   checkTables(fixed, fileLength);
   const clusterSize = 2 ** fixed.clusterBits;
-  const backingFileOffset = readUint64(view, FIELD.backingFileOffset, 'backing_file_offset');
+  const { backingFileOffset } = fixed;
   const end =
     backingFileOffset === 0 ? clusterSize : checkBackingFile(view, backingFileOffset, headerLength, clusterSize);
   const extensions = decodeExtensions(bytes, headerLength, end);
@@ -185,6 +187,7 @@ function decodeClusterBits(view: DataView): number {
 function decodeFields(view: DataView, version: 2 | 3, headerLength: number, bytes: Uint8Array): Qcow2Header {
   return {
     version,
+    backingFileOffset: readUint64(view, FIELD.backingFileOffset, 'backing_file_offset'),
     backingFileName: undefined,
     clusterBits: decodeClusterBits(view),
     size: readUint64(view, FIELD.size, 'size'),
@@ -280,17 +283,15 @@ function wrong(field: string, value: number, wanted: string): BlockError {
 // ── Writing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /**
- * Encodes the fields of a header up to `headerLength`, without extensions. All of them lie in the first sector, so that one
- * write changes them together.
- *
- * @param backingFileOffset where the backing file's name stands, 0 without one
+ * Encodes the fields of a header up to `headerLength`, without extensions. All that this implementation ever changes of them
+ * lies in the first sector, so that one write changes it together.
  */
-export function encodeFields(header: Qcow2Header, backingFileOffset: number): Uint8Array<ArrayBuffer> {
+export function encodeFields(header: Qcow2Header): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(header.headerLength);
   const view = new DataView(bytes.buffer);
   view.setUint32(FIELD.magic, MAGIC);
   view.setUint32(FIELD.version, header.version);
-  writeUint64(view, FIELD.backingFileOffset, backingFileOffset);
+  writeUint64(view, FIELD.backingFileOffset, header.backingFileOffset);
   view.setUint32(FIELD.backingFileSize, header.backingFileName?.length ?? 0);
   view.setUint32(FIELD.clusterBits, header.clusterBits);
   writeUint64(view, FIELD.size, header.size);
@@ -312,16 +313,16 @@ export function encodeFields(header: Qcow2Header, backingFileOffset: number): Ui
 }
 
 /**
- * Encodes the whole header: fields, extensions, and the backing file's name right behind them.
+ * Gives a header's backing file name its place: right behind the extensions, or further behind.
  *
- * @param nameOffset where the name shall stand instead, behind the extensions
- * @returns the bytes for the beginning of the file
- * @throws BlockError `invalid` when it does not fit into a cluster
+ * @param from the name shall not stand before this offset
+ * @returns the header with `backingFileOffset` set
+ * @throws BlockError `invalid` when header, extensions and name do not fit into a cluster
  */
-export function encodeHeader(header: Qcow2Header, nameOffset?: number): Uint8Array<ArrayBuffer> {
-  const nameLength = header.backingFileName?.length ?? 0;
+export function placeBackingFile(header: Qcow2Header, from = 0): Qcow2Header {
   const extensionsEnd = header.headerLength + extensionsLength(header.extensions);
-  const nameStart = Math.max(extensionsEnd, nameOffset ?? 0);
+  const nameStart = Math.max(extensionsEnd, from);
+  const nameLength = header.backingFileName?.length ?? 0;
   const length = nameLength === 0 ? extensionsEnd : nameStart + nameLength;
   const clusterSize = clusterSizeOf(header);
   if (length > clusterSize) {
@@ -331,10 +332,22 @@ export function encodeHeader(header: Qcow2Header, nameOffset?: number): Uint8Arr
         'Use a shorter name or larger clusters',
     );
   }
-  const bytes = new Uint8Array(length);
-  bytes.set(encodeFields(header, header.backingFileName === undefined ? 0 : nameStart));
+  return { ...header, backingFileOffset: nameLength === 0 ? 0 : nameStart };
+}
+
+/**
+ * Encodes a whole header: fields, extensions, and the backing file's name.
+ *
+ * @param header as `placeBackingFile` returns it
+ * @returns the bytes for the beginning of the file
+ */
+export function encodeHeader(header: Qcow2Header): Uint8Array<ArrayBuffer> {
+  const extensionsEnd = header.headerLength + extensionsLength(header.extensions);
+  const { backingFileName, backingFileOffset } = header;
+  const bytes = new Uint8Array(Math.max(extensionsEnd, backingFileOffset + (backingFileName?.length ?? 0)));
+  bytes.set(encodeFields(header));
   encodeExtensions(header.extensions, bytes, header.headerLength);
-  if (header.backingFileName !== undefined) bytes.set(header.backingFileName, nameStart);
+  if (backingFileName !== undefined) bytes.set(backingFileName, backingFileOffset);
   return bytes;
 }
 
