@@ -1,6 +1,7 @@
 /** The protocol drivers of the browser; those that need nothing of it work in Node too. The file protocol of Node is not here. */
 import type { ProtocolDriver } from '../driver.ts';
+import { httpProtocol, httpsProtocol } from './http/index.ts';
 import { memoryProtocol } from './memory/index.ts';
 import { opfsProtocol } from './opfs/index.ts';
 
-export const protocolDrivers: readonly ProtocolDriver[] = [memoryProtocol, opfsProtocol];
+export const protocolDrivers: readonly ProtocolDriver[] = [memoryProtocol, opfsProtocol, httpProtocol, httpsProtocol];

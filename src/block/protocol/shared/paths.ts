@@ -3,12 +3,12 @@
 /**
  * The name of a file beside another one, as a reference inside it says.
  *
- * @param path name of the file that holds the reference
+ * @param path name of the file that holds the reference; undefined: the reference starts from the top
  * @param reference relative to the folder of `path`, or from the top when it begins with a slash
  * @returns a name from the top, without `.` and `..`, which never leads above the top
  */
-export function siblingPath(path: string, reference: string): string {
-  const folder = reference.startsWith('/') ? [] : path.split('/').slice(0, -1);
+export function siblingPath(path: string | undefined, reference: string): string {
+  const folder = reference.startsWith('/') ? [] : (path ?? '').split('/').slice(0, -1);
   const parts: string[] = [];
   for (const part of [...folder, ...reference.split('/')]) {
     if (part === '..') parts.pop();

@@ -1,0 +1,2 @@
+export { createHttpProtocol, httpProtocol, httpsProtocol } from './driver.ts';
+export type { HttpEnvironment } from './environment.ts';
