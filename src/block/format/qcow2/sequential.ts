@@ -105,6 +105,7 @@ function headerCluster(plan: Plan): Uint8Array {
   const header: Qcow2Header = {
     version: 3,
     backingFileName: undefined,
+    backingFileOffset: 0,
     clusterBits: Math.log2(CLUSTER),
     size: plan.virtualSize,
     cryptMethod: 0,
