@@ -1,0 +1,72 @@
+/** What a check has found so far: complete counts, and the first findings in words. */
+import type { CheckFinding, CheckFix } from '../../driver.ts';
+
+const MAX_FINDINGS = 1000;
+
+export class CheckFindings {
+  readonly fix: CheckFix;
+  readonly list: CheckFinding[] = [];
+  corruptions = 0;
+  leaks = 0;
+  errors = 0;
+  corruptionsFixed = 0;
+  leaksFixed = 0;
+
+  constructor(fix: CheckFix) {
+    this.fix = fix;
+  }
+
+  /** Whether everything found so far is mended. */
+  get clean(): boolean {
+    return this.corruptions === 0 && this.leaks === 0 && this.errors === 0;
+  }
+
+  /** @param times how many findings of qemu-img's it stands for: one table that two entries refer to is looked at once */
+  corruption(message: string, hostOffset?: number, times = 1): void {
+    this.corruptions += times;
+    this.#keep('corruption', message, false, hostOffset);
+  }
+
+  leak(message: string, hostOffset?: number): void {
+    this.leaks++;
+    this.#keep('leak', message, false, hostOffset);
+  }
+
+  /** Something could not be looked at. */
+  error(message: string, hostOffset?: number, times = 1): void {
+    this.errors += times;
+    this.#keep('error', message, false, hostOffset);
+  }
+
+  fixed(kind: 'corruption' | 'leak', message: string, hostOffset?: number, times = 1): void {
+    if (kind === 'leak') this.leaksFixed += times;
+    else this.corruptionsFixed += times;
+    this.#keep(kind, message, true, hostOffset);
+  }
+
+  /** Adds what another part of the check has found. */
+  take(other: CheckFindings): void {
+    this.corruptions += other.corruptions;
+    this.leaks += other.leaks;
+    this.errors += other.errors;
+    this.corruptionsFixed += other.corruptionsFixed;
+    this.leaksFixed += other.leaksFixed;
+    for (const { kind, message, fixed, hostOffset } of other.list) this.#keep(kind, message, fixed, hostOffset);
+  }
+
+  /** Adds what was found before a repair, of which only what was found after it again is left. */
+  takeMended(before: CheckFindings, after: CheckFindings): void {
+    this.corruptionsFixed += Math.max(0, before.corruptions - after.corruptions);
+    this.leaksFixed += Math.max(0, before.leaks - after.leaks);
+    const left = new Set(after.list.map(({ message }) => message));
+    for (const { kind, message, hostOffset } of before.list) {
+      if (!left.has(message)) this.#keep(kind, message, true, hostOffset);
+    }
+    this.take(after);
+  }
+
+  #keep(kind: CheckFinding['kind'], message: string, fixed: boolean, hostOffset: number | undefined): void {
+    if (this.list.length >= MAX_FINDINGS) return;
+    this.list.push(hostOffset === undefined ? { kind, message, fixed } : { kind, message, fixed, hostOffset });
+  }
+}

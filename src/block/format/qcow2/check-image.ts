@@ -1,0 +1,149 @@
+/** What a check works on: the image's tables, what has been counted and found so far, and how it reads. */
+import { settle, type Co } from '../../co.ts';
+import type { BlockChild, CheckFix, Progress } from '../../driver.ts';
+import { TimeSlice } from '../../time-slice.ts';
+import { CheckFindings } from './check-findings.ts';
+import { ClusterReferences } from './check-references.ts';
+import { ENTRY_LENGTH, ENTRY_OFFSET_HIGH, ENTRY_OFFSET_LOW } from './layout.ts';
+
+/** A run of bytes in the file. */
+export interface Region {
+  readonly offset: number;
+  /** Bytes. */
+  readonly length: number;
+}
+
+/** Where an image's tables are, as a validated header says it. All offsets are in bytes. */
+export interface CheckedTables {
+  readonly clusterSize: number;
+  readonly refcountBits: number;
+  readonly virtualSize: number;
+  readonly l1Offset: number;
+  readonly l1Entries: number;
+  readonly refcountTableOffset: number;
+  readonly refcountTableClusters: number;
+  readonly snapshotsOffset: number;
+  readonly snapshotCount: number;
+  /** The directory of persistent bitmaps, if the image has a valid one. */
+  readonly bitmapDirectory: (Region & { readonly count: number }) | undefined;
+  /** Other regions that the header names, such as an encryption header. */
+  readonly otherRegions: readonly Region[];
+}
+
+/** Bytes that are read of a table at once. */
+const CHUNK_BYTES = 64 * 1024;
+
+export class CheckedImage {
+  readonly file: BlockChild;
+  tables: CheckedTables;
+  readonly findings: CheckFindings;
+  /** Bytes in the file when the check began, or when the file was last made longer by it. */
+  fileLength: number;
+  fileClusters: number;
+  readonly references: ClusterReferences;
+  /** How many L1 entries, of snapshots too, lead to the L2 table in a cluster. */
+  readonly tableUses: ClusterReferences;
+  /** The same for the active L1 table alone. */
+  readonly activeUses: ClusterReferences;
+  allocatedClusters = 0;
+  fragmentedClusters = 0;
+  compressedClusters = 0;
+  /** The last cluster that is counted or referred to; -1: none. */
+  highestCluster = -1;
+  readonly #progress: Progress | undefined;
+  readonly #slice = new TimeSlice();
+
+  constructor(file: BlockChild, tables: CheckedTables, fix: CheckFix, progress?: Progress) {
+    this.file = file;
+    this.tables = tables;
+    this.findings = new CheckFindings(fix);
+    this.fileLength = file.length;
+    this.fileClusters = Math.ceil(file.length / tables.clusterSize);
+    this.references = new ClusterReferences(this.fileClusters);
+    this.tableUses = new ClusterReferences(this.fileClusters);
+    this.activeUses = new ClusterReferences(this.fileClusters);
+    this.#progress = progress;
+  }
+
+  get clusterSize(): number {
+    return this.tables.clusterSize;
+  }
+
+  clusterOf(offset: number): number {
+    return Math.floor(offset / this.tables.clusterSize);
+  }
+
+  /** Whether an offset is cluster-aligned and its cluster begins inside the file. */
+  isPlace(offset: number): boolean {
+    return offset % this.tables.clusterSize === 0 && offset < this.fileLength;
+  }
+
+  /** The check itself has written behind the end of the file. */
+  fileGrew(): void {
+    this.fileLength = this.file.length;
+    this.fileClusters = Math.ceil(this.fileLength / this.tables.clusterSize);
+    this.references.grow(this.fileClusters);
+  }
+
+  /**
+   * Counts a reference to every cluster that a region touches.
+   *
+   * @returns false when the region is not in the file, which is a finding
+   */
+  refer(offset: number, length: number, times = 1, findings = this.findings): boolean {
+    if (length <= 0) return true;
+    const { clusterSize } = this.tables;
+    if (offset + length - this.fileLength >= clusterSize) {
+      findings.corruption(
+        'ERROR: counting reference for region exceeding the end of the file by one cluster or more: ' +
+          `offset 0x${offset.toString(16)} size 0x${length.toString(16)}`,
+        offset,
+        times,
+      );
+      return false;
+    }
+    const last = this.clusterOf(offset + length - 1);
+    for (let cluster = this.clusterOf(offset); cluster <= last; cluster++) this.references.add(cluster, times);
+    return true;
+  }
+
+  /** Between two steps: lets others run, and tells how far the check is. @throws BlockError `aborted` */
+  *pause(cluster: number): Co<void> {
+    yield* this.#slice.pause();
+    this.#progress?.report(Math.min(cluster * this.tables.clusterSize, this.fileLength), this.fileLength);
+  }
+
+  /**
+   * Reads a table of 64-bit entries piece by piece. What is not in the file reads as zero, and is not looked at.
+   *
+   * @param visit gets a view of a piece, the index of its first entry and the number of entries in it; it returns whether it
+   *   changed the piece, which is then written back
+   */
+  *eachPiece(
+    offset: number,
+    entries: number,
+    visit: (piece: DataView, first: number, count: number) => boolean,
+  ): Co<void> {
+    const inFile = Math.min(entries, Math.max(0, Math.ceil((this.fileLength - offset) / ENTRY_LENGTH)));
+    const buffer = new Uint8Array(Math.min(CHUNK_BYTES, inFile * ENTRY_LENGTH));
+    for (let first = 0; first < inFile;) {
+      const count = Math.min(buffer.length / ENTRY_LENGTH, inFile - first);
+      const bytes = buffer.subarray(0, count * ENTRY_LENGTH);
+      yield* settle(this.file.read(offset + first * ENTRY_LENGTH, bytes));
+      const changed = visit(new DataView(buffer.buffer, 0, bytes.length), first, count);
+      if (changed) yield* settle(this.file.write(offset + first * ENTRY_LENGTH, bytes));
+      first += count;
+      yield* this.#slice.pause();
+    }
+  }
+}
+
+/** Bits 9 to 55 of a table entry: an offset in the file. */
+export function entryOffset(high: number, low: number): number {
+  return (high & ENTRY_OFFSET_HIGH) * 2 ** 32 + ((low & ENTRY_OFFSET_LOW) >>> 0);
+}
+
+/** An entry as qemu-img prints it. */
+export function entryText(high: number, low: number): string {
+  return ((BigInt(high) << 32n) | BigInt(low)).toString(16);
+}

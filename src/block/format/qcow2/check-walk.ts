@@ -1,0 +1,169 @@
+/**
+ * Counts who refers to which cluster: the header, the L1 and L2 tables of the disk and of its snapshots, data, bitmaps.
+ *
+ * An L2 table is read once, however many L1 entries lead to it, and then counts that many times. So the work is bounded by the
+ * size of the file, whatever the tables say.
+ */
+import type { Co } from '../../co.ts';
+import { entryOffset, entryText, type CheckedImage } from './check-image.ts';
+import { readSnapshotTables } from './check-snapshots.ts';
+import { walkBitmaps } from './check-bitmaps.ts';
+import {
+  ENTRY_COPIED,
+  ENTRY_LENGTH,
+  L1_RESERVED_HIGH,
+  L1_RESERVED_LOW,
+  L2_COMPRESSED,
+  L2_RESERVED_HIGH,
+  L2_RESERVED_LOW,
+  L2_ZERO,
+} from './layout.ts';
+
+/** Counts all references but those of the refcount structures. */
+export function* walkReferences(image: CheckedImage): Co<void> {
+  const { tables } = image;
+  image.refer(0, tables.clusterSize);
+  for (const { offset, length } of tables.otherRegions) image.refer(offset, length);
+  // More L1 entries than fit into the file are only there if tables overlap.
+  let budget = Math.ceil(image.fileLength / ENTRY_LENGTH);
+  const spend = (entries: number): boolean => (budget -= entries) >= 0;
+  yield* walkL1(image, tables.l1Offset, tables.l1Entries, true);
+  spend(Math.min(tables.l1Entries, budget));
+  for (const { name, l1Offset, l1Entries } of yield* readSnapshotTables(image)) {
+    if (spend(l1Entries)) yield* walkL1(image, l1Offset, l1Entries, false);
+    else image.findings.corruption(`ERROR snapshot ${name}: the L1 tables of the snapshots overlap`, l1Offset);
+  }
+  yield* walkL2Tables(image);
+  yield* walkBitmaps(image);
+}
+
+function* walkL1(image: CheckedImage, offset: number, entries: number, active: boolean): Co<void> {
+  image.refer(offset, entries * ENTRY_LENGTH);
+  yield* image.eachPiece(offset, entries, (piece, _first, count) => {
+    for (let index = 0; index < count; index++) {
+      const high = piece.getUint32(index * 8);
+      const low = piece.getUint32(index * 8 + 4);
+      if (entryOffset(high, low) !== 0) countL1Entry(image, high, low, active);
+    }
+    return false;
+  });
+}
+
+function countL1Entry(image: CheckedImage, high: number, low: number, active: boolean): void {
+  const { findings, clusterSize } = image;
+  const l2Offset = entryOffset(high, low);
+  if ((high & L1_RESERVED_HIGH) !== 0 || (low & L1_RESERVED_LOW) !== 0) {
+    findings.corruption(`ERROR found L1 entry with reserved bits set: ${entryText(high, low)}`);
+  }
+  image.refer(l2Offset, clusterSize);
+  if (l2Offset % clusterSize !== 0) {
+    findings.corruption(
+      `ERROR l2_offset=${l2Offset.toString(16)}: Table is not cluster aligned; L1 entry corrupted`,
+      l2Offset,
+    );
+  } else if (image.isPlace(l2Offset)) {
+    const cluster = image.clusterOf(l2Offset);
+    image.tableUses.add(cluster, 1);
+    if (active) image.activeUses.add(cluster, 1);
+  }
+}
+
+function* walkL2Tables(image: CheckedImage): Co<void> {
+  const { tableUses } = image;
+  for (let cluster = 0; cluster < tableUses.length; cluster++) {
+    if (tableUses.get(cluster) === 0) continue;
+    yield* walkL2(image, cluster);
+    yield* image.pause(cluster);
+  }
+}
+
+function* walkL2(image: CheckedImage, cluster: number): Co<void> {
+  const { clusterSize } = image;
+  const counter = new L2Counter(image, cluster);
+  yield* image.eachPiece(cluster * clusterSize, clusterSize / ENTRY_LENGTH, (piece, _first, count) => {
+    for (let index = 0; index < count; index++) {
+      const high = piece.getUint32(index * 8);
+      const low = piece.getUint32(index * 8 + 4);
+      if (high !== 0 || low !== 0) counter.count(high, low);
+    }
+    return false;
+  });
+}
+
+/** Counts what the entries of one L2 table refer to. */
+class L2Counter {
+  readonly #image: CheckedImage;
+  /** How many L1 entries lead to the table. */
+  readonly #uses: number;
+  readonly #activeUses: number;
+  /** Where the next cluster would have to be for the data to lie in one piece; 0: not known. */
+  #contiguousOffset = 0;
+
+  constructor(image: CheckedImage, cluster: number) {
+    this.#image = image;
+    this.#uses = image.tableUses.get(cluster);
+    this.#activeUses = image.activeUses.get(cluster);
+  }
+
+  count(high: number, low: number): void {
+    if ((high & L2_COMPRESSED) !== 0) {
+      this.#countCompressed(high, low);
+      return;
+    }
+    if ((high & L2_RESERVED_HIGH) !== 0 || (low & L2_RESERVED_LOW) !== 0) {
+      const message = `ERROR found l2 entry with reserved bits set: ${entryText(high, low)}`;
+      this.#image.findings.corruption(message, undefined, this.#uses);
+    }
+    if (entryOffset(high, low) !== 0) this.#countData(high, low);
+  }
+
+  #countCompressed(high: number, low: number): void {
+    const image = this.#image;
+    const { offset, length } = compressedRegion(high, low, image.clusterSize);
+    if ((high & ENTRY_COPIED) !== 0) {
+      image.findings.corruption(
+        `ERROR: coffset=0x${offset.toString(16)}: copied flag must never be set for compressed clusters`,
+        offset,
+        this.#uses,
+      );
+    }
+    image.refer(offset, length, this.#uses);
+    // Compressed clusters are fragmented by their nature.
+    image.allocatedClusters += this.#activeUses;
+    image.compressedClusters += this.#activeUses;
+    image.fragmentedClusters += this.#activeUses;
+  }
+
+  #countData(high: number, low: number): void {
+    const image = this.#image;
+    const { findings, clusterSize } = image;
+    const offset = entryOffset(high, low);
+    // The flags' pass makes it a plain zero cluster: then nothing is reserved any more.
+    if (findings.fix === 'all' && isBrokenReservation(high, low, clusterSize)) return;
+    image.allocatedClusters += this.#activeUses;
+    if (this.#contiguousOffset !== 0 && offset !== this.#contiguousOffset) image.fragmentedClusters += this.#activeUses;
+    this.#contiguousOffset = offset + clusterSize;
+    if (offset % clusterSize !== 0) findings.corruption(misalignment('ERROR', high, low), offset, this.#uses);
+    image.refer(offset, clusterSize, this.#uses);
+  }
+}
+
+/** Whether an L2 entry reserves, for a cluster of zeroes, space at a place where none can be. A repair drops the reservation. */
+export function isBrokenReservation(high: number, low: number, clusterSize: number): boolean {
+  return (high & L2_COMPRESSED) === 0 && (low & L2_ZERO) !== 0 && entryOffset(high, low) % clusterSize !== 0;
+}
+
+/** What qemu-img says of an L2 entry whose offset is not a cluster's. */
+export function misalignment(verb: 'ERROR' | 'Repairing', high: number, low: number): string {
+  const what = (low & L2_ZERO) === 0 ? 'Data cluster' : 'Preallocated cluster';
+  return `${verb} offset=${entryOffset(high, low).toString(16)}: ${what} is not properly aligned; L2 entry corrupted.`;
+}
+
+/** Where a compressed cluster's bytes are. Source: qcow2 specification, "Compressed Clusters Descriptor". */
+function compressedRegion(high: number, low: number, clusterSize: number): { offset: number; length: number } {
+  const entry = (BigInt(high) << 32n) | BigInt(low);
+  const offsetBits = BigInt(62 - (Math.log2(clusterSize) - 8));
+  const offset = Number(entry & ((1n << offsetBits) - 1n));
+  const sectors = Number((entry & ((1n << 62n) - 1n)) >> offsetBits) + 1;
+  return { offset, length: sectors * 512 - (offset % 512) };
+}

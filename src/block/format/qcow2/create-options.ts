@@ -1,0 +1,113 @@
+/** Options of new qcow2 images, with qemu-img's names, and what it refuses, in its words. */
+import { BlockError } from '../../error.ts';
+import { SECTOR_SIZE } from '../../limits.ts';
+import type { OptionSchema, OptionValues } from '../../options.ts';
+import {
+  DEFAULT_CLUSTER_SIZE,
+  ENTRY_LENGTH,
+  MAX_BACKING_FILE_BYTES,
+  MAX_BACKING_FORMAT_BYTES,
+  MAX_CLUSTER_BITS,
+  MAX_L1_BYTES,
+  MIN_CLUSTER_BITS,
+} from './layout.ts';
+
+export const createOptions = {
+  size: { type: 'size', help: 'Virtual disk size', required: true },
+  compat: {
+    type: 'enum',
+    values: ['0.10', '1.1', 'v2', 'v3'],
+    help: 'Compatibility level (v2 [0.10] or v3 [1.1])',
+    default: '1.1',
+  },
+  backing_file: { type: 'string', help: 'File name of a base image' },
+  backing_fmt: { type: 'string', help: 'Image format of the base image' },
+  cluster_size: { type: 'size', help: 'qcow2 cluster size', default: DEFAULT_CLUSTER_SIZE },
+  preallocation: {
+    type: 'enum',
+    values: ['off', 'metadata', 'falloc', 'full'],
+    help: 'Preallocation mode (allowed values: off, metadata, falloc, full)',
+    default: 'off',
+  },
+  lazy_refcounts: { type: 'boolean', help: 'Postpone refcount updates', default: false },
+  refcount_bits: { type: 'number', help: 'Width of a reference count entry in bits', default: 16 },
+} as const satisfies OptionSchema;
+
+export type CreateOptions = OptionValues<typeof createOptions>;
+
+/** What the options say, checked. */
+export interface CreateParameters {
+  readonly version: 2 | 3;
+  /** Bytes, a multiple of 512: qemu-img rounds up. */
+  readonly size: number;
+  readonly clusterSize: number;
+  readonly refcountBits: number;
+  readonly lazyRefcounts: boolean;
+  readonly l1Entries: number;
+}
+
+/**
+ * Checks options of a new image.
+ *
+ * @throws BlockError `invalid`, in qemu-img's words where it has words for it
+ */
+export function checkCreateOptions(options: CreateOptions): CreateParameters {
+  const version = options.compat === '0.10' || options.compat === 'v2' ? 2 : 3;
+  const { cluster_size: clusterSize, refcount_bits: refcountBits, lazy_refcounts: lazyRefcounts } = options;
+  if (!isPowerOfTwo(clusterSize) || clusterSize < 2 ** MIN_CLUSTER_BITS || clusterSize > 2 ** MAX_CLUSTER_BITS) {
+    throw new BlockError('invalid', 'Cluster size must be a power of two between 512 and 2048k');
+  }
+  if (!isPowerOfTwo(refcountBits) || refcountBits > 64) {
+    throw new BlockError('invalid', 'Refcount width must be a power of two and may not exceed 64 bits');
+  }
+  if (version < 3 && refcountBits !== 16) {
+    throw new BlockError(
+      'invalid',
+      'Different refcount widths than 16 bits require compatibility level 1.1 or above (use version=v3 or greater)',
+    );
+  }
+  if (version < 3 && lazyRefcounts) {
+    throw new BlockError(
+      'invalid',
+      'Lazy refcounts only supported with compatibility level 1.1 and above (use version=v3 or greater)',
+    );
+  }
+  checkBacking(options);
+  const size = Math.ceil(options.size / SECTOR_SIZE) * SECTOR_SIZE;
+  const l1Entries = Math.ceil(size / (clusterSize * (clusterSize / ENTRY_LENGTH)));
+  if (l1Entries * ENTRY_LENGTH > MAX_L1_BYTES || !Number.isSafeInteger(size)) {
+    throw new BlockError(
+      'invalid',
+      "The image size is too large for file format 'qcow2' (try using a larger cluster size)",
+    );
+  }
+  return { version, size, clusterSize, refcountBits, lazyRefcounts, l1Entries };
+}
+
+function checkBacking({ backing_file: file, backing_fmt: format, preallocation }: CreateOptions): void {
+  if (format !== undefined && file === undefined) {
+    throw new BlockError('invalid', 'Backing format cannot be used without backing file');
+  }
+  if (file === undefined) return;
+  if (format === undefined) {
+    throw new BlockError('invalid', 'Backing file specified without backing format: pass backing_fmt');
+  }
+  if (preallocation !== 'off') {
+    throw new BlockError(
+      'invalid',
+      'Backing file and preallocation can only be used at the same time if extended_l2 is on, which is not supported',
+    );
+  }
+  checkText('The name of a backing file', file, MAX_BACKING_FILE_BYTES);
+  checkText("The name of a backing file's format", format, MAX_BACKING_FORMAT_BYTES);
+}
+
+function checkText(what: string, text: string, limit: number): void {
+  const bytes = new TextEncoder().encode(text).length;
+  if (bytes >= 1 && bytes <= limit) return;
+  throw new BlockError('invalid', `${what} takes 1 to ${limit} bytes in a qcow2 header, this one takes ${bytes}`);
+}
+
+function isPowerOfTwo(value: number): boolean {
+  return value >= 1 && Math.log2(value) % 1 === 0;
+}

@@ -1,0 +1,231 @@
+/**
+ * A new, empty qcow2 image: header, refcount table, refcount blocks and L1 table as qemu-img lays them out, and with
+ * preallocation the L2 tables and the data's clusters behind them. The header is written last: a file whose creation was cut
+ * off is not an image.
+ *
+ * Source: qcow2 specification, "General", "Header", "Host cluster management", "Cluster mapping".
+ */
+import { settle, type Co } from '../../co.ts';
+import type { BlockChild, Progress } from '../../driver.ts';
+import { TimeSlice } from '../../time-slice.ts';
+import { checkCreateOptions, type CreateOptions, type CreateParameters } from './create-options.ts';
+import { featureNameTable, type HeaderExtension } from './extensions.ts';
+import { encodeHeader, placeBackingFile, type Qcow2Header } from './header.ts';
+import {
+  COMPATIBLE_LAZY_REFCOUNTS,
+  CRYPT_NONE,
+  ENTRY_COPIED,
+  ENTRY_LENGTH,
+  EXTENSION,
+  HEADER_LENGTH_V2,
+  HEADER_LENGTH_V3,
+  HEADER_LENGTH_WRITTEN,
+} from './layout.ts';
+import { refcountSizes } from './measure.ts';
+import { refcountValues } from './refcount-values.ts';
+
+/** Where everything goes. In clusters from the start of the file, in this order. */
+interface CreateLayout {
+  readonly tableCluster: number;
+  readonly tableClusters: number;
+  readonly firstBlock: number;
+  readonly blocks: number;
+  readonly l1Cluster: number;
+  readonly l1Clusters: number;
+  /** L2 tables and data, if they are preallocated. */
+  readonly l2Cluster: number;
+  readonly l2Tables: number;
+  readonly dataCluster: number;
+  readonly dataClusters: number;
+  /** Clusters in all. */
+  readonly end: number;
+}
+
+/** Bytes that are written at once. */
+const CHUNK_BYTES = 1024 * 1024;
+
+/**
+ * Writes an empty image. What the file held before is dropped. Everything is flushed when it returns.
+ *
+ * `falloc` and `full` both write zeroes: storage in a browser has no other way to promise space.
+ *
+ * @throws BlockError `invalid` for options that contradict each other or sizes that the format cannot hold; what the storage
+ *   throws
+ */
+export function* create(file: BlockChild, options: CreateOptions, progress?: Progress): Co<void> {
+  const parameters = checkCreateOptions(options);
+  const layout = planLayout(parameters, options.preallocation !== 'off');
+  const header = encodeHeader(placeBackingFile(makeHeader(options, parameters, layout)));
+  if (file.length > 0) yield* settle(file.truncate(0));
+  const writer = new TableWriter(file, parameters, layout, progress);
+  yield* writer.writeRefcounts();
+  yield* writer.writeL1();
+  if (options.preallocation !== 'off') yield* writer.writeL2();
+  yield* writer.reserveData(options.preallocation === 'falloc' || options.preallocation === 'full');
+  yield* settle(file.flush());
+  const cluster = new Uint8Array(parameters.clusterSize);
+  cluster.set(header);
+  yield* settle(file.write(0, cluster));
+  yield* settle(file.flush());
+}
+
+function planLayout(
+  { size, clusterSize, refcountBits, l1Entries }: CreateParameters,
+  preallocate: boolean,
+): CreateLayout {
+  const l1Clusters = Math.ceil((l1Entries * ENTRY_LENGTH) / clusterSize);
+  const dataClusters = preallocate ? Math.ceil(size / clusterSize) : 0;
+  const l2Tables = preallocate ? l1Entries : 0;
+  const counted = 1 + l1Clusters + l2Tables + dataClusters;
+  const { tableClusters, blocks } = refcountSizes(counted, clusterSize, refcountBits);
+  const firstBlock = 1 + tableClusters;
+  const l1Cluster = firstBlock + blocks;
+  const l2Cluster = l1Cluster + l1Clusters;
+  const dataCluster = l2Cluster + l2Tables;
+  const end = dataCluster + dataClusters;
+  return {
+    tableCluster: 1,
+    tableClusters,
+    firstBlock,
+    blocks,
+    l1Cluster,
+    l1Clusters,
+    l2Cluster,
+    l2Tables,
+    dataCluster,
+    dataClusters,
+    end,
+  };
+}
+
+function makeHeader(options: CreateOptions, parameters: CreateParameters, layout: CreateLayout): Qcow2Header {
+  const { version, clusterSize, l1Entries } = parameters;
+  const encoder = new TextEncoder();
+  const headerLength = version === 2 ? HEADER_LENGTH_V2 : HEADER_LENGTH_WRITTEN;
+  const extensions: HeaderExtension[] = [];
+  if (options.backing_fmt !== undefined) {
+    extensions.push({ type: EXTENSION.backingFormat, data: encoder.encode(options.backing_fmt) });
+  }
+  const names = version === 2 ? undefined : featureNameTable(clusterSize - headerLength);
+  if (names !== undefined) extensions.push(names);
+  return {
+    version,
+    backingFileName: options.backing_file === undefined ? undefined : encoder.encode(options.backing_file),
+    backingFileOffset: 0,
+    clusterBits: Math.log2(clusterSize),
+    size: parameters.size,
+    cryptMethod: CRYPT_NONE,
+    l1Size: l1Entries,
+    l1TableOffset: l1Entries === 0 ? 0 : layout.l1Cluster * clusterSize,
+    refcountTableOffset: layout.tableCluster * clusterSize,
+    refcountTableClusters: layout.tableClusters,
+    nbSnapshots: 0,
+    snapshotsOffset: 0,
+    incompatibleFeatures: 0n,
+    compatibleFeatures: parameters.lazyRefcounts ? COMPATIBLE_LAZY_REFCOUNTS : 0n,
+    autoclearFeatures: 0n,
+    refcountOrder: Math.log2(parameters.refcountBits),
+    headerLength,
+    additionalFields: new Uint8Array(version === 2 ? 0 : headerLength - HEADER_LENGTH_V3),
+    extensions,
+  };
+}
+
+/** Writes tables in large pieces and tells how far it is. */
+class TableWriter {
+  readonly #file: BlockChild;
+  readonly #parameters: CreateParameters;
+  readonly #layout: CreateLayout;
+  readonly #progress: Progress | undefined;
+  readonly #slice = new TimeSlice();
+
+  constructor(file: BlockChild, parameters: CreateParameters, layout: CreateLayout, progress: Progress | undefined) {
+    this.#file = file;
+    this.#parameters = parameters;
+    this.#layout = layout;
+    this.#progress = progress;
+  }
+
+  *writeRefcounts(): Co<void> {
+    const { tableCluster, tableClusters, firstBlock, blocks, end } = this.#layout;
+    const { clusterSize, refcountBits } = this.#parameters;
+    yield* this.#writeEntries(tableCluster, tableClusters, (entry) =>
+      entry < blocks ? (firstBlock + entry) * clusterSize : 0,
+    );
+    const values = refcountValues(refcountBits, clusterSize);
+    for (let block = 0; block < blocks; block++) {
+      const bytes = new Uint8Array(clusterSize);
+      const view = new DataView(bytes.buffer);
+      const counts = Math.min(values.perBlock, end - block * values.perBlock);
+      for (let index = 0; index < counts; index++) values.set(view, index, 1);
+      yield* this.#write((firstBlock + block) * clusterSize, bytes);
+    }
+  }
+
+  *writeL1(): Co<void> {
+    const { l1Cluster, l1Clusters, l2Cluster, l2Tables } = this.#layout;
+    const { clusterSize } = this.#parameters;
+    if (l2Tables === 0) {
+      yield* this.#writeZeroes(l1Cluster, l1Clusters);
+      return;
+    }
+    yield* this.#writeEntries(l1Cluster, l1Clusters, (entry) =>
+      entry < l2Tables ? (l2Cluster + entry) * clusterSize : 0,
+    );
+  }
+
+  *writeL2(): Co<void> {
+    const { l2Cluster, l2Tables, dataCluster, dataClusters } = this.#layout;
+    const { clusterSize } = this.#parameters;
+    yield* this.#writeEntries(l2Cluster, l2Tables, (entry) =>
+      entry < dataClusters ? (dataCluster + entry) * clusterSize : 0,
+    );
+  }
+
+  /** Makes the file reach as far as its clusters do. */
+  *reserveData(withZeroes: boolean): Co<void> {
+    const { dataCluster, dataClusters, end } = this.#layout;
+    if (withZeroes) {
+      const zeroes = new Uint8Array(CHUNK_BYTES);
+      const { clusterSize } = this.#parameters;
+      for (let at = dataCluster * clusterSize; at < end * clusterSize; at += zeroes.length) {
+        yield* this.#write(at, zeroes.subarray(0, Math.min(zeroes.length, end * clusterSize - at)));
+      }
+    } else if (dataClusters > 0) {
+      yield* settle(this.#file.truncate(end * this.#parameters.clusterSize));
+    }
+  }
+
+  /** @param offsetOf where entry n of the table leads to, in bytes; 0: nowhere */
+  *#writeEntries(cluster: number, clusters: number, offsetOf: (entry: number) => number): Co<void> {
+    const { clusterSize } = this.#parameters;
+    const entries = (clusters * clusterSize) / ENTRY_LENGTH;
+    // Entries of the L1 and L2 tables say that their target may be written in place; those of the refcount table have no flags.
+    const flags = cluster === this.#layout.tableCluster ? 0 : ENTRY_COPIED;
+    const perChunk = CHUNK_BYTES / ENTRY_LENGTH;
+    for (let first = 0; first < entries; first += perChunk) {
+      const count = Math.min(perChunk, entries - first);
+      const bytes = new Uint8Array(count * ENTRY_LENGTH);
+      const view = new DataView(bytes.buffer);
+      for (let index = 0; index < count; index++) {
+        const offset = offsetOf(first + index);
+        if (offset === 0) continue;
+        view.setUint32(index * ENTRY_LENGTH, Math.floor(offset / 2 ** 32) + flags);
+        view.setUint32(index * ENTRY_LENGTH + 4, offset % 2 ** 32);
+      }
+      yield* this.#write(cluster * clusterSize + first * ENTRY_LENGTH, bytes);
+    }
+  }
+
+  *#writeZeroes(cluster: number, clusters: number): Co<void> {
+    if (clusters === 0) return;
+    const { clusterSize } = this.#parameters;
+    yield* settle(this.#file.writeZeroes(cluster * clusterSize, clusters * clusterSize));
+  }
+
+  *#write(offset: number, bytes: Uint8Array): Co<void> {
+    yield* settle(this.#file.write(offset, bytes));
+    this.#progress?.report(offset + bytes.length, this.#layout.end * this.#parameters.clusterSize);
+    yield* this.#slice.pause();
+  }
+}
