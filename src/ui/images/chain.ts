@@ -1,0 +1,151 @@
+/**
+ * Puts a chain together: an image, the base that it names, that one's base … Nothing that an image names is opened unless the
+ * person in front of the page gave that very file, or said yes to the address.
+ */
+import type { BlockdevOptions, ImageInfo, ImageProbe, Spindle } from '../../client/index.ts';
+import { BlockError } from '../../block/error.ts';
+import { baseName } from '../parts/text.ts';
+import { protocolOptions, sourceName, type Source } from './source.ts';
+
+/** More layers than any chain that people make; the core has its own limit. */
+const MAX_LAYERS = 200;
+
+export interface Layer {
+  readonly source: Source;
+  readonly name: string;
+  readonly format: string;
+  /** Undefined where the format was told and not guessed. */
+  readonly probe: ImageProbe | undefined;
+  readonly info: ImageInfo;
+}
+
+/** A base that is named and was not given. */
+export interface MissingBase {
+  /** As it stands in the header. */
+  readonly reference: string;
+  readonly format: string | undefined;
+  /** Name of the layer that names it. */
+  readonly namedBy: string;
+  /** Where it would be, seen from an image that came from an address. */
+  readonly url: string | undefined;
+}
+
+export interface Chain {
+  /** From the top down; at least one. */
+  readonly layers: readonly Layer[];
+  readonly missing: MissingBase | undefined;
+}
+
+/** The files that a person gave, and which of them stand for which names. */
+export class FilePool {
+  readonly #files = new Map<string, Source>();
+  readonly #answers = new Map<string, Source>();
+
+  add(source: Source): void {
+    this.#files.set(sourceName(source).toLowerCase(), source);
+  }
+
+  /** This source is what the header means by `reference`. */
+  answer(reference: string, source: Source): void {
+    this.#answers.set(reference, source);
+  }
+
+  find(reference: string): Source | undefined {
+    return this.#answers.get(reference) ?? this.#files.get(baseName(plainName(reference)).toLowerCase());
+  }
+}
+
+/**
+ * Looks at an image and at the bases it names, as far as they were given.
+ *
+ * @param format of the top image, where it is told
+ * @throws BlockError when a layer cannot be read, or the chain goes round in a circle
+ */
+export async function resolveChain(spindle: Spindle, top: Source, pool: FilePool, format?: string): Promise<Chain> {
+  const layers: Layer[] = [];
+  for (let next: { source: Source; format: string | undefined } = { source: top, format }; ;) {
+    const layer = await lookAt(spindle, next.source, next.format);
+    layers.push(layer);
+    const reference = layer.info['backing-filename'];
+    if (reference === undefined || reference === '') return { layers, missing: undefined };
+    const baseFormat = layer.info['backing-filename-format'];
+    const source = pool.find(reference);
+    if (source === undefined) {
+      const url = urlOf(reference, layer.source);
+      return { layers, missing: { reference, format: baseFormat, namedBy: layer.name, url } };
+    }
+    refuseCircle(layers, source, reference);
+    next = { source, format: baseFormat };
+  }
+}
+
+/** Options of the whole chain, each base told and none left to what a header says. */
+export function chainOptions(layers: readonly Layer[], missing: MissingBase | undefined): BlockdevOptions {
+  const bottom: BlockdevOptions | null | undefined = missing === undefined ? undefined : null;
+  const options = layers.reduceRight<BlockdevOptions | null | undefined>(
+    (backing, layer) => layerOptions(layer.format, layer.source, backing),
+    bottom,
+  );
+  return options!;
+}
+
+/**
+ * @param backing options of the base; `null` to leave out the one that is named; `undefined` where there is none
+ */
+export function layerOptions(
+  format: string,
+  source: Source,
+  backing: BlockdevOptions | null | undefined,
+): BlockdevOptions {
+  const node = { driver: format, file: protocolOptions(source), ...(backing === undefined ? {} : { backing }) };
+  // The format comes from a probe or a header; the worker says so if it has no driver of that name.
+  return node as BlockdevOptions;
+}
+
+async function lookAt(spindle: Spindle, source: Source, format: string | undefined): Promise<Layer> {
+  const probe = format === undefined ? await spindle.probe(protocolOptions(source)) : undefined;
+  const known = format ?? probe!.format;
+  const options = { ...layerOptions(known, source, undefined), 'read-only': true } as BlockdevOptions;
+  await using disk = await spindle.open(options, { inspect: true });
+  return { source, name: sourceName(source), format: known, probe, info: await disk.info() };
+}
+
+function refuseCircle(layers: readonly Layer[], source: Source, reference: string): void {
+  const circle = layers.some((layer) => isSame(layer.source, source));
+  if (!circle && layers.length < MAX_LAYERS) return;
+  throw new BlockError(
+    'corrupt',
+    circle
+      ? `The chain of backing files goes round in a circle: '${reference}' stands above itself`
+      : `The chain of backing files has more than ${MAX_LAYERS} images`,
+    { filename: reference },
+  );
+}
+
+function isSame(one: Source, other: Source): boolean {
+  if (one.kind === 'file' && other.kind === 'file') return one.file === other.file;
+  return JSON.stringify(one) === JSON.stringify(other);
+}
+
+/** The address that a name means seen from an image at an address. */
+function urlOf(reference: string, from: Source): string | undefined {
+  if (/^https?:\/\//i.test(reference)) return reference;
+  if (from.kind !== 'url' || /^[a-z][a-z0-9+.-]*:/i.test(reference)) return undefined;
+  return new URL(reference, from.url).href;
+}
+
+/** The file's own name inside QEMU's ways of writing names. */
+function plainName(reference: string): string {
+  if (!reference.startsWith('json:')) return reference;
+  return /"(?:file\.)?filename"\s*:\s*"((?:[^"\\]|\\.)*)"/.exec(reference)?.[1] ?? reference;
+}
+
+/** Looks at layers whose order and formats are known: what names them does not matter. @throws BlockError as `resolveChain` */
+export async function knownChain(
+  spindle: Spindle,
+  known: readonly { readonly source: Source; readonly format: string }[],
+): Promise<Chain> {
+  const layers: Layer[] = [];
+  for (const { source, format } of known) layers.push(await lookAt(spindle, source, format));
+  return { layers, missing: undefined };
+}

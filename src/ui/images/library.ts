@@ -1,0 +1,159 @@
+/** The disks that this page keeps: what stands in the list, beside the overlays themselves. */
+import { createStore, del, entries, get, set } from 'idb-keyval';
+import type { BlockdevOptions, Spindle } from '../../client/index.ts';
+import { layerOptions, type Chain, type Layer } from './chain.ts';
+import type { Device } from './device.ts';
+import { referenceName, protocolOptions, type Source } from './source.ts';
+import { BlockError } from '../../block/error.ts';
+
+export type OverlayStorage = 'opfs' | 'indexeddb';
+
+/** A layer below the overlay. A file cannot be kept by a page: its name and size are, to ask for it again. */
+export interface StoredLayer {
+  readonly name: string;
+  readonly format: string;
+  readonly from:
+    | { readonly kind: 'url'; readonly url: string }
+    | { readonly kind: 'file'; readonly size: number }
+    | { readonly kind: 'opfs'; readonly path: string }
+    | { readonly kind: 'indexeddb'; readonly name: string };
+}
+
+export interface StoredDisk {
+  readonly id: string;
+  readonly name: string;
+  readonly storage: OverlayStorage;
+  /** Virtual size in bytes. */
+  readonly size: number;
+  readonly device: Device;
+  /** Bytes of memory that its machine has. */
+  readonly memory: number;
+  /** From the base that the overlay stands on downwards. */
+  readonly layers: readonly StoredLayer[];
+  readonly createdMs: number;
+  readonly usedMs: number;
+}
+
+export class Library {
+  readonly #spindle: Spindle;
+  readonly #records = createStore('spindle-page', 'disks');
+
+  constructor(spindle: Spindle) {
+    this.#spindle = spindle;
+  }
+
+  /** The one that was used last comes first. */
+  async list(): Promise<StoredDisk[]> {
+    const all = await entries<string, StoredDisk>(this.#records);
+    return all.map(([, record]) => record).toSorted((a, b) => b.usedMs - a.usedMs);
+  }
+
+  find(id: string): Promise<StoredDisk | undefined> {
+    return get<StoredDisk>(id, this.#records);
+  }
+
+  /**
+   * Makes an overlay over a chain and keeps it in the list.
+   *
+   * @throws BlockError when it cannot be made; then nothing stands in the list
+   */
+  async create(chain: Chain, wanted: Pick<StoredDisk, 'name' | 'storage' | 'device' | 'memory'>): Promise<StoredDisk> {
+    const top = chain.layers[0]!;
+    const now = Date.now();
+    const record: StoredDisk = {
+      ...wanted,
+      id: crypto.randomUUID(),
+      size: top.info['virtual-size'],
+      layers: chain.layers.map(storedLayer),
+      createdMs: now,
+      usedMs: now,
+    };
+    await this.#createOverlay(record, top.source);
+    try {
+      await this.#keep(record);
+    } catch (cause) {
+      await this.#spindle.delete(protocolOptions(overlaySource(record)));
+      throw new BlockError('io', 'The list of your disks could not be written', {}, { cause });
+    }
+    return record;
+  }
+
+  /** Throws the overlay's content away; the base stays. */
+  async startOver(record: StoredDisk): Promise<void> {
+    await this.#deleteOverlay(record);
+    await this.#createOverlay(record, undefined);
+  }
+
+  async remove(record: StoredDisk): Promise<void> {
+    await this.#deleteOverlay(record);
+    await del(record.id, this.#records);
+  }
+
+  async touch(record: StoredDisk, memory: number = record.memory): Promise<void> {
+    await this.#keep({ ...record, memory, usedMs: Date.now() });
+  }
+
+  #keep(record: StoredDisk): Promise<void> {
+    return set(record.id, record, this.#records);
+  }
+
+  async #createOverlay(record: StoredDisk, base: Source | undefined): Promise<void> {
+    const below = record.layers[0]!;
+    await this.#spindle.create({
+      driver: 'qcow2',
+      file: protocolOptions(overlaySource(record)),
+      size: record.size,
+      backing_file: base === undefined ? storedName(below) : referenceName(base),
+      backing_fmt: below.format,
+    });
+  }
+
+  async #deleteOverlay(record: StoredDisk): Promise<void> {
+    try {
+      await this.#spindle.delete(protocolOptions(overlaySource(record)));
+    } catch (error) {
+      // Gone already, as when the browser's storage was cleared: then the list is all that is left of it.
+      if (!(error instanceof BlockError && error.kind === 'not-found')) throw error;
+    }
+  }
+}
+
+/** Where the overlay of a disk is. */
+export function overlaySource(record: StoredDisk): Source {
+  return record.storage === 'opfs'
+    ? { kind: 'opfs', path: `disks/${record.id}.qcow2` }
+    : { kind: 'indexeddb', name: `disks/${record.id}.qcow2` };
+}
+
+/** Where a layer is, if it can be opened without asking anybody. */
+export function knownSource(layer: StoredLayer): Source | undefined {
+  return layer.from.kind === 'file' ? undefined : layer.from;
+}
+
+/**
+ * Options of a disk with all below it.
+ *
+ * @param sources of the layers, in their order
+ * @param identity whether the base must be the one that the overlay was made on
+ */
+export function diskOptions(
+  record: StoredDisk,
+  sources: readonly Source[],
+  identity: 'check' | 'update' = 'check',
+): BlockdevOptions {
+  const base = record.layers.reduceRight<BlockdevOptions | undefined>(
+    (backing, layer, index) => layerOptions(layer.format, sources[index]!, backing),
+    undefined,
+  );
+  const overlay = layerOptions('qcow2', overlaySource(record), base);
+  return { ...overlay, 'backing-identity': identity };
+}
+
+function storedLayer(layer: Layer): StoredLayer {
+  const { source, name, format } = layer;
+  return { name, format, from: source.kind === 'file' ? { kind: 'file', size: source.file.size } : source };
+}
+
+function storedName(layer: StoredLayer): string {
+  return layer.from.kind === 'url' ? layer.from.url : layer.name;
+}

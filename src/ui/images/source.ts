@@ -1,0 +1,42 @@
+/** Where the bytes of an image come from, before anything is known of it. */
+import type { ProtocolOptions } from '../../client/index.ts';
+import { baseName } from '../parts/text.ts';
+
+export type Source =
+  | { readonly kind: 'file'; readonly file: File }
+  | { readonly kind: 'url'; readonly url: string }
+  | { readonly kind: 'opfs'; readonly path: string }
+  | { readonly kind: 'indexeddb'; readonly name: string };
+
+/** The name that people know it by, without folders. */
+export function sourceName(source: Source): string {
+  switch (source.kind) {
+    case 'file':
+      return source.file.name;
+    case 'url':
+      return baseName(source.url);
+    case 'opfs':
+      return baseName(source.path);
+    case 'indexeddb':
+      return baseName(source.name);
+  }
+}
+
+/** What to call the file in a header that points to it. */
+export function referenceName(source: Source): string {
+  return source.kind === 'url' ? source.url : sourceName(source);
+}
+
+/** Options of the protocol node that reads it. */
+export function protocolOptions(source: Source): ProtocolOptions {
+  switch (source.kind) {
+    case 'file':
+      return { driver: 'blob', blob: source.file };
+    case 'url':
+      return { driver: 'http', url: source.url };
+    case 'opfs':
+      return { driver: 'opfs', path: source.path };
+    case 'indexeddb':
+      return { driver: 'indexeddb', name: source.name };
+  }
+}

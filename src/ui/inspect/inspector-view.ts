@@ -1,0 +1,94 @@
+/** An image, looked into: facts, chain, map, check, download. */
+import type { Disk } from '../../client/index.ts';
+import type { Chain } from '../images/chain.ts';
+import { button, h } from '../parts/dom.ts';
+import { chainPanel, missingNotice, type ChainActions } from './chain-panel.ts';
+import { CheckPanel } from './check-panel.ts';
+import { DownloadPanel } from './download-panel.ts';
+import { factsList, factsOf } from './facts.ts';
+import { MapPanel } from './map-panel.ts';
+import { StatsPanel } from './stats-panel.ts';
+
+export interface InspectorActions extends ChainActions {
+  back(): void;
+  boot(): void;
+}
+
+export interface InspectorInput {
+  readonly title: string;
+  readonly chain: Chain;
+  /** Open for reading its data; undefined while a base is missing. */
+  readonly disk: Disk | undefined;
+  /** Whether the top layer is one of the page's own. */
+  readonly owned: boolean;
+}
+
+export class InspectorView {
+  readonly element: HTMLElement;
+  readonly #disk: Disk | undefined;
+  readonly #map: MapPanel | undefined;
+  readonly #download: DownloadPanel;
+
+  constructor({ title, chain, disk, owned }: InspectorInput, actions: InspectorActions) {
+    this.#disk = disk;
+    const top = chain.layers[0]!;
+    this.#download = new DownloadPanel(title, { begin: () => undefined, end: () => undefined });
+    this.#download.setDisk(disk);
+    this.#map =
+      disk === undefined
+        ? undefined
+        : new MapPanel(
+            disk,
+            chain.layers.map(({ name }) => name),
+          );
+    const check = disk === undefined ? undefined : new CheckPanel(disk, owned);
+    this.element = h(
+      'div',
+      { class: 'view', 'data-testid': 'inspector' },
+      h(
+        'div',
+        { class: 'panel-head' },
+        h(
+          'div',
+          { class: 'title' },
+          h('h1', {}, title),
+          h('span', { class: 'badge', 'data-testid': 'format' }, top.format),
+        ),
+        h(
+          'div',
+          { class: 'actions' },
+          button('Back', actions.back, { icon: 'back', kind: 'quiet', 'data-testid': 'back' }),
+          disk === undefined
+            ? undefined
+            : button('Boot…', actions.boot, { icon: 'play', kind: 'primary', 'data-testid': 'boot' }),
+        ),
+      ),
+      chain.missing !== undefined && missingNotice(chain.missing, actions),
+      h(
+        'div',
+        { class: 'columns' },
+        h(
+          'section',
+          { class: 'panel', 'aria-label': 'Facts' },
+          h('h2', {}, 'Image'),
+          factsList(factsOf(top.info, top.probe)),
+        ),
+        chainPanel(chain),
+      ),
+      this.#map?.element,
+      h('div', { class: 'columns' }, check?.element, disk === undefined ? undefined : this.#download.element),
+      disk === undefined ? undefined : new StatsPanel(disk).element,
+    );
+  }
+
+  /** To be called once the element stands on the page. */
+  async start(): Promise<void> {
+    await this.#map?.read();
+  }
+
+  async close(): Promise<void> {
+    this.#download.cancel();
+    this.#map?.dispose();
+    await this.#disk?.close();
+  }
+}

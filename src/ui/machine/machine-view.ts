@@ -1,0 +1,194 @@
+/** A machine with all that is around it: screen, terminal, disk lights, buttons, and what to do when its disk fails. */
+import type { Spindle } from '../../client/index.ts';
+import type { DriveErrorEvent } from '../../emulator/v86/index.ts';
+import type { Device } from '../images/device.ts';
+import { button, h, relabel } from '../parts/dom.ts';
+import { errorView } from '../parts/error-view.ts';
+import { baseName, size } from '../parts/text.ts';
+import type { DemoManifest } from '../start/demo.ts';
+import { DownloadPanel } from '../inspect/download-panel.ts';
+import { Lights } from './lights.ts';
+import { Machine, type MachineState } from './machine.ts';
+import { loadParts } from './parts.ts';
+import { ScreenView } from './screen-view.ts';
+import { TerminalView } from './terminal-view.ts';
+
+export interface MachineRequest {
+  readonly title: string;
+  readonly options: Parameters<Spindle['open']>[0];
+  readonly device: Device;
+  /** Bytes. */
+  readonly memory: number;
+  /** Said below the title: where changes go. */
+  readonly note: string;
+}
+
+const STATE_WORDS: Readonly<Record<MachineState, string>> = {
+  running: 'Running',
+  paused: 'Paused',
+  stopped: 'Stopped by a disk error',
+  off: 'Off',
+};
+
+export class MachineView {
+  readonly element: HTMLElement;
+  readonly #request: MachineRequest;
+  readonly #lights = new Lights();
+  readonly #screen = new ScreenView();
+  readonly #terminal: TerminalView;
+  readonly #status = h('span', { class: 'badge', role: 'status', 'data-testid': 'machine-state' }, 'Starting');
+  readonly #problems = h('div', { class: 'view', 'data-testid': 'machine-problems', hidden: true });
+  readonly #pause = button('Pause', () => void this.#do('Pausing', () => this.#togglePause()), {
+    icon: 'pause',
+    'data-testid': 'pause',
+  });
+  readonly #reset = button('Reset', () => this.#machine?.reset(), { icon: 'reset', 'data-testid': 'reset' });
+  readonly #power = button('Power off', () => void this.#do('Powering off', () => this.#onPowerOff()), {
+    icon: 'power',
+    'data-testid': 'power-off',
+  });
+  readonly #full = button('Full screen', () => void this.#screen.fullScreen(), { icon: 'expand' });
+  readonly #download: DownloadPanel;
+  readonly #onPowerOff: () => Promise<void>;
+  #machine: Machine | undefined;
+  #waitsForDownload = false;
+
+  /** @param powerOff what the button does; it ends in `close` */
+  constructor(request: MachineRequest, powerOff: () => Promise<void>) {
+    this.#request = request;
+    this.#onPowerOff = powerOff;
+    this.#terminal = new TerminalView((text) => this.#machine?.send(text));
+    this.#download = new DownloadPanel(baseName(request.title), {
+      begin: () => this.#standStill(),
+      end: () => this.#goOn(),
+    });
+    this.element = h(
+      'div',
+      { class: 'view', 'data-testid': 'machine' },
+      h(
+        'div',
+        { class: 'panel-head' },
+        h(
+          'div',
+          { class: 'title' },
+          h('h1', {}, request.title),
+          this.#status,
+          h('span', { class: 'muted small' }, request.note),
+        ),
+        h('div', { class: 'actions' }, this.#pause, this.#reset, this.#full, this.#power),
+      ),
+      this.#problems,
+      h(
+        'div',
+        { class: 'machine-bar' },
+        this.#lights.element,
+        h('span', { class: 'spacer' }),
+        h('span', { class: 'muted small' }, `${size(request.memory)} of memory`),
+      ),
+      h('div', { class: 'panes' }, this.#screen.element, this.#terminal.element),
+      this.#download.element,
+    );
+    this.#enable(false);
+  }
+
+  /** Opens the disk and starts. @throws BlockError whatever keeps it from starting; nothing stays open then */
+  async start(spindle: Spindle, manifest: DemoManifest | undefined): Promise<void> {
+    this.#terminal.open();
+    const parts = await loadParts(manifest);
+    const disk = await spindle.open(this.#request.options);
+    try {
+      this.#machine = await Machine.start(
+        parts,
+        { disk, device: this.#request.device, memory: this.#request.memory, screen: this.#screen.container },
+        {
+          serial: (byte) => this.#terminal.feed(byte),
+          activity: (kind, bytes) => this.#lights.flash(kind, bytes),
+          unflushed: (bytes) => this.#lights.setUnflushed(bytes),
+          state: (state) => this.#show(state),
+          diskError: (event) => this.#diskFailed(event),
+        },
+      );
+    } catch (error) {
+      await disk.close();
+      throw error;
+    }
+    this.#download.setDisk(disk);
+    this.#screen.connect(this.#machine.emulator);
+    this.#enable(true);
+    this.#terminal.focus();
+  }
+
+  get unflushed(): number {
+    return this.#machine?.unflushed ?? 0;
+  }
+
+  /** Before the page is hidden or left: everything onto stable storage, as far as there is time. */
+  async flush(): Promise<void> {
+    await this.#machine?.flush();
+  }
+
+  /** Powers off and closes the disk. */
+  async close(): Promise<void> {
+    this.#enable(false);
+    this.#screen.disconnect();
+    this.#download.cancel();
+    try {
+      await this.#machine?.powerOff();
+    } finally {
+      this.#terminal.dispose();
+    }
+  }
+
+  async #togglePause(): Promise<void> {
+    if (this.#machine?.state === 'running') await this.#machine.pause();
+    else await this.#machine?.resume();
+  }
+
+  /** A download is of one moment: the machine waits until it is done. One that was paused before stays so. */
+  async #standStill(): Promise<void> {
+    this.#waitsForDownload = this.#machine?.state === 'running';
+    this.#enable(false);
+    await this.#machine?.pause();
+  }
+
+  async #goOn(): Promise<void> {
+    if (this.#machine === undefined || this.#machine.state === 'off') return;
+    this.#enable(true);
+    if (this.#waitsForDownload) await this.#machine.resume();
+  }
+
+  #show(state: MachineState): void {
+    this.#status.textContent = STATE_WORDS[state];
+    const runs = state === 'running';
+    relabel(this.#pause, runs ? 'Pause' : 'Resume', runs ? 'pause' : 'play');
+    if (runs) this.#problems.hidden = true;
+  }
+
+  #diskFailed(event: DriveErrorEvent): void {
+    const stopped = event.action === 'stop';
+    const what = stopped
+      ? 'The machine stands still because its disk could not ' + event.operation
+      : `The guest was told that its disk could not ${event.operation}`;
+    const resume = button('Resume', () => void this.#do('Resuming', () => this.#machine!.resume()), {
+      kind: 'primary',
+      icon: 'play',
+      'data-testid': 'resume',
+    });
+    const dismiss = button('Dismiss', () => (this.#problems.hidden = true));
+    this.#problems.replaceChildren(errorView(event.error, what, [stopped ? resume : dismiss]));
+    this.#problems.hidden = false;
+  }
+
+  #enable(enabled: boolean): void {
+    for (const each of [this.#pause, this.#reset, this.#power, this.#full]) each.disabled = !enabled;
+  }
+
+  async #do(what: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.#problems.replaceChildren(errorView(error, what, [button('Dismiss', () => (this.#problems.hidden = true))]));
+      this.#problems.hidden = false;
+    }
+  }
+}

@@ -1,0 +1,107 @@
+/** Who made what: the licences of what the page is made of. */
+import type { DemoManifest } from '../start/demo.ts';
+import { demoUrl } from '../start/demo.ts';
+import { button, h } from './dom.ts';
+
+interface Part {
+  readonly name: string;
+  readonly url: string;
+  readonly licence: string;
+  readonly what: string;
+  /** The licence's text, which goes where the code goes. */
+  readonly text: () => Promise<{ default: string }>;
+}
+
+const PARTS: readonly Part[] = [
+  {
+    name: 'v86',
+    url: 'https://github.com/copy/v86',
+    licence: 'BSD-2-Clause, © The v86 contributors',
+    what: 'the PC',
+    text: () => import('../../../node_modules/v86/LICENSE?raw'),
+  },
+  {
+    name: 'xterm.js',
+    url: 'https://xtermjs.org',
+    licence: 'MIT, © The xterm.js authors',
+    what: 'the serial terminal',
+    text: () => import('../../../node_modules/@xterm/xterm/LICENSE?raw'),
+  },
+  {
+    name: 'Comlink',
+    url: 'https://github.com/GoogleChromeLabs/comlink',
+    licence: 'Apache-2.0, © Google',
+    what: 'calls between page and worker',
+    text: () => import('../../../node_modules/comlink/LICENSE?raw'),
+  },
+  {
+    name: 'idb-keyval',
+    url: 'https://github.com/jakearchibald/idb-keyval',
+    licence: 'Apache-2.0, © Jake Archibald',
+    what: 'IndexedDB',
+    text: () => import('../../../node_modules/idb-keyval/LICENCE?raw'),
+  },
+  {
+    name: 'noble-hashes',
+    url: 'https://github.com/paulmillr/noble-hashes',
+    licence: 'MIT, © Paul Miller',
+    what: 'SHA-256',
+    text: () => import('../../../node_modules/@noble/hashes/LICENSE?raw'),
+  },
+];
+
+export function showAbout(manifest: DemoManifest | undefined): void {
+  const dialog: HTMLDialogElement = h(
+    'dialog',
+    { 'aria-labelledby': 'about-title', 'data-testid': 'about' },
+    h(
+      'div',
+      {},
+      h('h2', { id: 'about-title' }, 'About Spindle'),
+      h(
+        'p',
+        {},
+        'A block layer of QEMU’s class in the browser: disk images are opened, written and checked where you are. Nothing leaves this computer. Spindle is free software under the MIT licence.',
+      ),
+      h('h3', {}, 'Made with'),
+      h('ul', {}, ...PARTS.map(partItem)),
+      ...(manifest === undefined ? [] : demoParts(manifest)),
+      h(
+        'div',
+        { class: 'actions' },
+        button('Close', () => dialog.close(), { kind: 'primary', autofocus: true }),
+      ),
+    ),
+  );
+  dialog.addEventListener('close', () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
+function partItem(part: Part): HTMLElement {
+  const text = h('pre', { class: 'details', tabindex: 0 });
+  const unfold = async (): Promise<void> => {
+    text.textContent = (await part.text()).default;
+  };
+  const details = h('details', { ontoggle: () => void unfold() }, h('summary', {}, part.licence), text);
+  return h('li', {}, h('a', { href: part.url, rel: 'noreferrer' }, part.name), `: ${part.what}`, details);
+}
+
+function demoParts(manifest: DemoManifest): HTMLElement[] {
+  return [
+    h('h3', {}, 'In the demo images, from Debian'),
+    h(
+      'ul',
+      {},
+      ...manifest.packages.map((each) =>
+        h(
+          'li',
+          {},
+          h('a', { href: demoUrl(each.copyright) }, each.name),
+          ` ${each.version} `,
+          h('span', { class: 'muted' }, each.licence),
+        ),
+      ),
+    ),
+  ];
+}
