@@ -1,7 +1,9 @@
 /** The protocol drivers of the browser; those that need nothing of it work in Node too. The file protocol of Node is not here. */
 import type { ProtocolDriver } from '../driver.ts';
+import { blobProtocol } from './blob/index.ts';
 import { httpProtocol, httpsProtocol } from './http/index.ts';
 import { memoryProtocol } from './memory/index.ts';
+import { nullCoProtocol } from './null-co/index.ts';
 import { opfsProtocol } from './opfs/index.ts';
 
 export const protocolDrivers: readonly ProtocolDriver[] = [memoryProtocol, opfsProtocol, httpProtocol, httpsProtocol];

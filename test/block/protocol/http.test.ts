@@ -4,6 +4,7 @@ import { parseOptions } from '../../../src/block/options.ts';
 import { createHttpProtocol, type HttpEnvironment } from '../../../src/block/protocol/http/index.ts';
 import type { HttpStorage } from '../../../src/block/protocol/http/storage.ts';
 import { registerReadOnlySuite } from '../../conformance/storage-reads.ts';
+import { sameBytes } from '../../support/check.ts';
 import { startHttpServer, type Habit, type TestServer } from '../../support/http-server.ts';
 import { patternedBytes } from '../../support/random.ts';
 
@@ -131,7 +132,7 @@ describe('http', () => {
 
   test('a server without ranges: a small file is taken whole, once', async () => {
     const { name, storage } = await openWith({ ignoreRanges: true });
-    expect(await readAt(storage, 0, SIZE)).toEqual(bytes);
+    sameBytes(await readAt(storage, 0, SIZE), bytes, 'content');
     expect(server.requestsOf(name)).toHaveLength(1);
     expect(storage.identity().size).toBe(SIZE);
   });

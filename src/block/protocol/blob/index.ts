@@ -1,0 +1,1 @@
+export { blobProtocol } from './driver.ts';

@@ -1,0 +1,122 @@
+import type { MaybePromise } from '../../co.ts';
+import { type BlockLimits, BYTE_LIMITS, type Storage, type StorageIdentity } from '../../driver.ts';
+import { BlockError } from '../../error.ts';
+import { ChunkReader } from '../shared/chunk-reader.ts';
+import { closedError, exceptionName, messageOf, readOnlyError } from '../shared/errors.ts';
+
+/** A slice costs the same up to this size. */
+const CHUNK_BYTES = 65536;
+const REQUEST_BYTES = 1024 * 1024;
+const READ_AHEAD_BYTES = 1024 * 1024;
+const PARALLEL_READS = 16;
+
+/** A Blob, or a File that somebody chose or dropped. Reads only. A read of what is cached does not wait. */
+export class BlobStorage implements Storage {
+  readonly synchronous = false;
+  readonly readOnly = true;
+  readonly limits: BlockLimits;
+  readonly #blob: Blob;
+  readonly #filename: string;
+  readonly #reader: ChunkReader;
+  #open = true;
+
+  /** @param cacheBytes bytes of it that stay in memory */
+  constructor(blob: Blob, filename: string, cacheBytes: number) {
+    this.limits = { ...BYTE_LIMITS, transferOptimal: REQUEST_BYTES };
+    this.#blob = blob;
+    this.#filename = filename;
+    const readAhead = Math.min(READ_AHEAD_BYTES, Math.floor(cacheBytes / 4));
+    this.#reader = new ChunkReader(
+      { length: blob.size, chunkBytes: CHUNK_BYTES, load: (offset, length) => this.#load(offset, length) },
+      {
+        cacheBytes,
+        parallel: PARALLEL_READS,
+        requestBytes: REQUEST_BYTES,
+        readAhead: { min: readAhead, max: readAhead, gap: CHUNK_BYTES },
+      },
+    );
+  }
+
+  getLength(): number {
+    this.#refuseClosed();
+    return this.#blob.size;
+  }
+
+  read(offset: number, buffer: Uint8Array): MaybePromise<void> {
+    this.#refuseClosed();
+    return this.#reader.read(offset, buffer);
+  }
+
+  write(): void {
+    this.#refuseChange('write');
+  }
+
+  truncate(): void {
+    this.#refuseChange('truncate');
+  }
+
+  flush(): void {
+    this.#refuseClosed();
+  }
+
+  allocatedSize(): number {
+    return this.#blob.size;
+  }
+
+  identity(): StorageIdentity {
+    const { size } = this.#blob;
+    return isFile(this.#blob) ? { size, lastModifiedMs: this.#blob.lastModified } : { size };
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#reader.close(this.#closed());
+  }
+
+  async #load(offset: number, length: number): Promise<Uint8Array> {
+    let bytes: Uint8Array;
+    try {
+      bytes = new Uint8Array(await this.#blob.slice(offset, offset + length).arrayBuffer());
+    } catch (error) {
+      throw this.#failed(error, offset, length);
+    }
+    // The file was cut; a browser that does not notice must not make zeroes of what is gone.
+    if (bytes.length !== length) throw this.#changed(undefined, offset, length);
+    return bytes;
+  }
+
+  #failed(error: unknown, offset: number, length: number): BlockError {
+    // What browsers say when the file under a File is gone or is not the one that was chosen any more.
+    const changed = ['NotReadableError', 'NotFoundError'].includes(exceptionName(error));
+    if (changed) return this.#changed(error, offset, length);
+    const message = `The file cannot be read: ${messageOf(error)}`;
+    return new BlockError('io', message, this.#place(offset, length), { cause: error });
+  }
+
+  #changed(cause: unknown, offset: number, length: number): BlockError {
+    const message = 'The file was changed, moved or deleted since it was chosen: choose it again';
+    return new BlockError('base-changed', message, this.#place(offset, length), { cause });
+  }
+
+  #place(offset: number, length: number) {
+    return { driver: 'blob', filename: this.#filename, op: 'read', offset, length };
+  }
+
+  #refuseClosed(): void {
+    if (!this.#open) throw this.#closed();
+  }
+
+  #refuseChange(op: string): never {
+    this.#refuseClosed();
+    throw readOnlyError('blob', this.#filename, op);
+  }
+
+  #closed(): BlockError {
+    return closedError('blob', this.#filename);
+  }
+}
+
+function isFile(blob: Blob): blob is File {
+  return 'lastModified' in blob;
+}

@@ -1,0 +1,1 @@
+export { createFileProtocol, fileProtocol } from './driver.ts';

@@ -1,0 +1,164 @@
+import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, readSync, writeSync } from 'node:fs';
+import { BYTE_LIMITS, type Storage, type StorageIdentity } from '../../driver.ts';
+import type { BlockError } from '../../error.ts';
+import { closedError, readOnlyError, type RequestPlace } from '../shared/errors.ts';
+import { fromSystemError } from './errors.ts';
+
+const ZERO_BYTES = 1024 * 1024;
+/** The unit of a file's block count, whatever the file system's own blocks are. POSIX, sys/stat.h */
+const STAT_BLOCK_BYTES = 512;
+
+export interface OpenedFile {
+  readonly filename: string;
+  readonly descriptor: number;
+  readonly readOnly: boolean;
+  readonly length: number;
+  /** A block device cannot grow. */
+  readonly fixedLength: boolean;
+  /** Says that this use of the file has ended. */
+  readonly leave: () => void;
+}
+
+/**
+ * A file or block device of the operating system, read and written by direct system calls. Node knows neither holes nor
+ * `fallocate`, so nothing is given back before the end of the file, and everything below it is taken for data.
+ */
+export class FileStorage implements Storage {
+  readonly synchronous = true;
+  readonly limits = BYTE_LIMITS;
+  readonly readOnly: boolean;
+  readonly #file: OpenedFile;
+  /** -1 after close. */
+  #descriptor: number;
+  #length: number;
+
+  constructor(file: OpenedFile) {
+    this.readOnly = file.readOnly;
+    this.#file = file;
+    this.#descriptor = file.descriptor;
+    this.#length = file.length;
+  }
+
+  getLength(): number {
+    this.#opened();
+    return this.#length;
+  }
+
+  read(offset: number, buffer: Uint8Array): void {
+    const descriptor = this.#opened();
+    let done = 0;
+    try {
+      while (done < buffer.length) {
+        const count = readSync(descriptor, buffer, done, buffer.length - done, offset + done);
+        if (count === 0) break;
+        done += count;
+      }
+    } catch (error) {
+      throw this.#failed(error, 'read', offset, buffer.length);
+    }
+    if (done === buffer.length) return;
+    if (offset + done < this.#length) throw this.#failed(this.#cutError(), 'read', offset, buffer.length);
+    buffer.fill(0, done);
+  }
+
+  write(offset: number, data: Uint8Array): void {
+    const descriptor = this.#writable('write');
+    try {
+      for (let done = 0; done < data.length;) {
+        done += writeSync(descriptor, data, done, data.length - done, offset + done);
+      }
+    } catch (error) {
+      this.#undoGrowth(descriptor);
+      throw this.#failed(error, 'write', offset, data.length);
+    }
+    if (data.length > 0 && offset + data.length > this.#length) this.#length = offset + data.length;
+  }
+
+  /** What lies past the end becomes a hole; what lies before it is written. */
+  writeZeroes(offset: number, length: number, _mayUnmap: boolean): void {
+    this.#writable('write zeroes');
+    const end = offset + length;
+    const written = Math.min(end, this.#length);
+    const zeroes = new Uint8Array(Math.max(0, Math.min(ZERO_BYTES, written - offset)));
+    for (let at = offset; at < written; at += zeroes.length) {
+      this.write(at, at + zeroes.length <= written ? zeroes : zeroes.subarray(0, written - at));
+    }
+    if (length > 0 && end > this.#length) this.truncate(end);
+  }
+
+  blockStatus(offset: number, length: number): { readonly length: number; readonly zero: boolean } {
+    this.#opened();
+    const inside = Math.min(length, this.#length - offset);
+    return inside > 0 ? { length: inside, zero: false } : { length, zero: true };
+  }
+
+  truncate(length: number): void {
+    const descriptor = this.#writable('truncate');
+    if (this.#file.fixedLength)
+      throw this.#failed(new Error('a device has the size that it has'), 'truncate', length, 0);
+    try {
+      ftruncateSync(descriptor, length);
+    } catch (error) {
+      throw this.#failed(error, 'truncate', length, 0);
+    }
+    this.#length = length;
+  }
+
+  flush(): void {
+    const descriptor = this.#opened();
+    if (this.readOnly) return;
+    try {
+      fdatasyncSync(descriptor);
+    } catch (error) {
+      throw this.#failed(error, 'flush', 0, this.#length);
+    }
+  }
+
+  allocatedSize(): number {
+    return fstatSync(this.#opened()).blocks * STAT_BLOCK_BYTES;
+  }
+
+  identity(): StorageIdentity {
+    return { size: this.#length, lastModifiedMs: Math.trunc(fstatSync(this.#opened()).mtimeMs) };
+  }
+
+  close(): void {
+    const descriptor = this.#descriptor;
+    if (descriptor < 0) return;
+    this.#descriptor = -1;
+    try {
+      closeSync(descriptor);
+    } finally {
+      this.#file.leave();
+    }
+  }
+
+  /** A failed write may have made the file longer; nobody was told of those bytes. */
+  #undoGrowth(descriptor: number): void {
+    try {
+      if (!this.#file.fixedLength && fstatSync(descriptor).size > this.#length) ftruncateSync(descriptor, this.#length);
+    } catch {
+      // The error that led here is what the caller must hear; this one would only hide it.
+    }
+  }
+
+  #opened(): number {
+    if (this.#descriptor < 0) throw closedError('file', this.#file.filename);
+    return this.#descriptor;
+  }
+
+  #writable(op: string): number {
+    const descriptor = this.#opened();
+    if (this.readOnly) throw readOnlyError('file', this.#file.filename, op);
+    return descriptor;
+  }
+
+  #cutError(): Error {
+    return new Error(`it ends before the ${this.#length} bytes that it had: something else has cut it`);
+  }
+
+  #failed(error: unknown, op: string, offset: number, length: number): BlockError {
+    const place: RequestPlace = { driver: 'file', filename: this.#file.filename, op, offset, length };
+    return fromSystemError(error, place);
+  }
+}

@@ -1,0 +1,1 @@
+export { nullCoProtocol, UNREAD_BYTE } from './driver.ts';

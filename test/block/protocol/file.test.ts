@@ -1,0 +1,129 @@
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { fromSystemError } from '../../../src/block/protocol/file/errors.ts';
+import { fileProtocol } from '../../../src/block/protocol/file/index.ts';
+import { registerWritableSuite } from '../../conformance/storage-suite.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'spindle-file-'));
+let files = 0;
+const at = (name: string) => join(folder, name);
+const open = (filename: string, readOnly = false) => fileProtocol.open({ filename }, { readOnly });
+
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+describe('file', () => {
+  registerWritableSuite(
+    {
+      driver: fileProtocol,
+      synchronous: true,
+      chunkBytes: 65536,
+      farOffset: 2 ** 36 + 512,
+      fresh: (label) => ({ filename: at(`${label.replaceAll('/', '-')}-${files++}`) }),
+    },
+    test,
+  );
+
+  test('the bytes are in the file itself, and holes take no space', async () => {
+    await fileProtocol.create!({ filename: at('plain') }, 2 ** 30);
+    const storage = await open(at('plain'));
+    await storage.write(4096, new Uint8Array([1, 2, 3]));
+    await storage.flush();
+    expect(await storage.allocatedSize!()).toBeLessThan(2 ** 20);
+    await storage.truncate(4099);
+    await storage.close();
+    expect([...readFileSync(at('plain')).subarray(4095)]).toEqual([0, 1, 2, 3]);
+    expect(statSync(at('plain')).size).toBe(4099);
+  });
+
+  test('what is no disk is refused by what it is', async () => {
+    mkdirSync(at('folder'));
+    await expect(open(at('folder'))).rejects.toMatchObject({ kind: 'invalid' });
+    await expect(open(at('folder'), true)).rejects.toMatchObject({ kind: 'invalid' });
+    await expect(open('/dev/null', true)).rejects.toMatchObject({ kind: 'invalid' });
+    writeFileSync(at('flat'), 'x');
+    await expect(open(at('flat/below'), true)).rejects.toMatchObject({ kind: 'not-found' });
+    await expect(open(at('x'.repeat(300)), true)).rejects.toMatchObject({ kind: 'invalid' });
+  });
+  });
+
+  test.skipIf(process.getuid?.() === 0)('a file that may not be written is a matter of permission', async () => {
+    writeFileSync(at('protected'), 'x');
+    chmodSync(at('protected'), 0o444);
+    await expect(open(at('protected'))).rejects.toMatchObject({ kind: 'permission' });
+  });
+
+  test.each([
+    ['EACCES', 'permission'],
+    ['EROFS', 'permission'],
+    ['EDQUOT', 'no-space'],
+    ['EIO', 'io'],
+  ])('%s is of kind %s', (code, kind) => {
+    const failure = fromSystemError(Object.assign(new Error(code), { code }), { driver: 'file', filename: 'x' });
+    expect(failure.kind).toBe(kind);
+    expect(failure.cause).toBeInstanceOf(Error);
+  });
+
+  test('a full disk is no-space, and the length stays', async () => {
+    // This device takes no byte, whatever its reader thinks of it.
+    let failure: unknown;
+    try {
+      writeFileSync('/dev/full', 'x');
+    } catch (error) {
+      failure = error;
+    }
+    expect(fromSystemError(failure, { driver: 'file', filename: '/dev/full' })).toMatchObject({ kind: 'no-space' });
+    await fileProtocol.create!({ filename: at('limited') }, 10);
+    const storage = await open(at('limited'));
+    expect(() => storage.write(2 ** 53 - 1000, new Uint8Array(500))).toThrow(
+      expect.objectContaining({ kind: expect.stringMatching('no-space|io') as string }),
+    );
+    expect(await storage.getLength()).toBe(10);
+    expect(statSync(at('limited')).size).toBe(10);
+    await storage.close();
+  });
+
+  test('links and other spellings lead to the same lock', async () => {
+    await fileProtocol.create!({ filename: at('locked') }, 10);
+    symlinkSync(at('locked'), at('link'));
+    const storage = await open(at('locked'));
+    await expect(open(at('link'))).rejects.toMatchObject({ kind: 'busy' });
+    await expect(open(at('folder/../locked'), true)).rejects.toMatchObject({ kind: 'busy' });
+    const shared = await fileProtocol.open({ filename: at('locked') }, { readOnly: true, forceShare: true });
+    await shared.close();
+    await storage.close();
+  });
+
+  test('a file that was cut behind its back is an error, not zeroes', async () => {
+    writeFileSync(at('cut'), new Uint8Array(1000));
+    const storage = await open(at('cut'), true);
+    truncateSync(at('cut'), 10);
+    expect(() => storage.read(0, new Uint8Array(1000))).toThrow(expect.objectContaining({ kind: 'io' }));
+    await storage.close();
+  });
+
+  test('names', () => {
+    expect(fileProtocol.parseFilename!('file:a.img')).toEqual({ driver: 'file', filename: 'a.img' });
+    expect(fileProtocol.resolve!({ filename: '/disks/a.img' }, 'b.img')).toEqual({
+      driver: 'file',
+      filename: '/disks/b.img',
+    });
+    expect(fileProtocol.resolve!({ filename: '/disks/a.img' }, '/x/b.img')).toEqual({
+      driver: 'file',
+      filename: '/x/b.img',
+    });
+  });
+});
