@@ -10,6 +10,30 @@ export interface BenchRow {
   readonly megabytesPerSecond?: number;
 }
 
+/** What a ratio must be. `aim` is what we would like; `atLeast` and `atMost` are what `--check` holds us to. */
+export type Wanted =
+  | { readonly atLeast: number; readonly aim?: number }
+  | { readonly atMost: number; readonly aim?: number };
+
+/**
+ * One comparison of two measurements that were taken in turns. With `atLeast` the ratio is limit / ours (1: as fast as the
+ * limit), with `atMost` it is ours / limit (1: it costs no more).
+ */
+export interface RatioRow {
+  readonly bench: string;
+  readonly name: string;
+  /** Medians, in `unit`. */
+  readonly limit: number;
+  readonly ours: number;
+  readonly unit: string;
+  /** The median of the ratios of the rounds: a disturbance hits both sides of a round, or is one round of many. */
+  readonly ratio: number;
+  /** Of the best rounds. */
+  readonly bestRatio: number;
+  readonly wanted: Wanted;
+  readonly met: boolean;
+}
+
 /** What a `bench/*.bench.ts` module exports: `name` and `run`. */
 export interface BenchModule {
   readonly name: string;
@@ -24,9 +48,19 @@ export interface MeasureOptions {
   readonly rounds?: number;
 }
 
+/** The rounds of both sides of a comparison, in the order in which they were measured. */
+export interface Comparison {
+  readonly limit: readonly number[];
+  readonly ours: readonly number[];
+  /** Default: 'us'. */
+  readonly unit?: string;
+  readonly wanted: Wanted;
+}
+
 /** Collects the measurements of one module. */
 export class Bench {
   readonly rows: BenchRow[] = [];
+  readonly ratios: RatioRow[] = [];
   readonly #name: string;
 
   constructor(name: string) {
@@ -55,11 +89,37 @@ export class Bench {
 
   /** Adds a line from measurements made elsewhere. `bytes` are those of one measurement; its unit must then be 'us'. */
   add(name: string, results: readonly number[], unit: string, bytes?: number): void {
-    const sorted = results.toSorted((a, b) => a - b);
-    const best = sorted[0];
-    const median = sorted[Math.floor(sorted.length / 2)];
-    if (best === undefined || median === undefined) throw new Error(`${this.#name}: ${name} has no measurement`);
+    const best = Math.min(...results);
     const speed = bytes === undefined ? {} : { megabytesPerSecond: bytes / best };
-    this.rows.push({ bench: this.#name, name, best, median, unit, ...speed });
+    this.rows.push({ bench: this.#name, name, best, median: this.#median(name, results), unit, ...speed });
+  }
+
+  /** Adds a comparison. Round n of one side was measured right before or after round n of the other. */
+  compare(name: string, { limit, ours, unit = 'us', wanted }: Comparison): void {
+    if (limit.length !== ours.length) throw new Error(`${this.#name}: ${name} has rounds without a counterpart`);
+    const quotient = (limitTime: number, ourTime: number): number =>
+      'atLeast' in wanted ? limitTime / ourTime : ourTime / limitTime;
+    const ratio = this.#median(
+      name,
+      limit.map((time, round) => quotient(time, ours[round]!)),
+    );
+    this.ratios.push({
+      bench: this.#name,
+      name,
+      limit: this.#median(name, limit),
+      ours: this.#median(name, ours),
+      unit,
+      ratio,
+      bestRatio: quotient(Math.min(...limit), Math.min(...ours)),
+      wanted,
+      met: 'atLeast' in wanted ? ratio >= wanted.atLeast : ratio <= wanted.atMost,
+    });
+  }
+
+  #median(name: string, results: readonly number[]): number {
+    const sorted = results.toSorted((a, b) => a - b);
+    const median = sorted[Math.floor(sorted.length / 2)];
+    if (median === undefined) throw new Error(`${this.#name}: ${name} has no measurement`);
+    return median;
   }
 }

@@ -1,36 +1,42 @@
-// `npm run bench [-- name ...]`: the modules bench/*.bench.ts in order (or those named), a table of what they measured, and the
-// same as bench/results/latest.json.
+// `npm run bench [-- [--check] name ...]`: the modules bench/*.bench.ts in order (or those named), tables of what they measured,
+// and the same as bench/results/latest.json. With --check it fails when a ratio is not what is wanted.
 import { globSync, mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { Bench, type BenchModule, type BenchRow } from './bench.ts';
+import { parseArgs } from 'node:util';
+import { Bench, type BenchModule, type BenchRow, type RatioRow } from './bench.ts';
+import { tables, wantedText } from './table.ts';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
+const { values, positionals: wanted } = parseArgs({
+  options: { check: { type: 'boolean', default: false } },
+  allowPositionals: true,
+});
 
-function line(row: BenchRow): string {
-  const number = (value: number): string => value.toPrecision(4).padStart(11);
-  const speed = row.megabytesPerSecond === undefined ? '' : `${row.megabytesPerSecond.toFixed(0).padStart(9)} MB/s`;
-  return `${row.name.padEnd(56)}${number(row.best)}${number(row.median)} ${row.unit.padEnd(4)}${speed}`;
-}
-
-const wanted = process.argv.slice(2);
 const rows: BenchRow[] = [];
+const ratios: RatioRow[] = [];
+const started = performance.now();
 for (const file of globSync('*.bench.ts', { cwd: here }).toSorted()) {
   const module = (await import(here + file)) as BenchModule;
   if (wanted.length > 0 && !wanted.includes(module.name)) continue;
-  console.log(`\n${module.name.padEnd(56)}${'best'.padStart(11)}${'median'.padStart(11)}`);
   const bench = new Bench(module.name);
   await module.run(bench);
-  for (const row of bench.rows) console.log(line(row));
+  console.log(tables(module.name, bench));
   rows.push(...bench.rows);
+  ratios.push(...bench.ratios);
 }
-if (rows.length === 0)
+if (rows.length + ratios.length === 0)
   throw new Error(`nothing was measured${wanted.length > 0 ? `: no bench named ${wanted.join(', ')}` : ''}`);
 
 const machine = { node: process.version, processor: cpus()[0]?.model ?? 'unknown', cores: cpus().length };
 mkdirSync(`${here}results`, { recursive: true });
 writeFileSync(
   `${here}results/latest.json`,
-  JSON.stringify({ date: new Date().toISOString(), ...machine, rows }, null, 2),
+  JSON.stringify({ date: new Date().toISOString(), ...machine, rows, ratios }, null, 2),
 );
-console.log('\nwritten to bench/results/latest.json');
+console.log(`\n${((performance.now() - started) / 1000).toFixed(0)} s; written to bench/results/latest.json`);
+
+const missed = ratios.filter((row) => !row.met);
+for (const row of missed)
+  console.log(`missed: ${row.bench}, ${row.name}: ${row.ratio.toFixed(2)}, wanted ${wantedText(row.wanted)}`);
+if (values.check && missed.length > 0) process.exitCode = 1;
