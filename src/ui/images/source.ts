@@ -33,7 +33,7 @@ export function protocolOptions(source: Source): ProtocolOptions {
     case 'file':
       return { driver: 'blob', blob: source.file };
     case 'url':
-      return { driver: 'http', url: source.url };
+      return { driver: source.url.startsWith('https:') ? 'https' : 'http', url: source.url };
     case 'opfs':
       return { driver: 'opfs', path: source.path };
     case 'indexeddb':

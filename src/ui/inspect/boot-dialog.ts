@@ -79,7 +79,11 @@ export function askBoot(suggested: BootChoice, storages: StorageChoice): Promise
       button('Cancel', () => dialog.close('')),
     ),
   );
-  const dialog: HTMLDialogElement = h('dialog', { 'aria-labelledby': 'boot-title', 'data-testid': 'boot-dialog' }, form);
+  const dialog: HTMLDialogElement = h(
+    'dialog',
+    { 'aria-labelledby': 'boot-title', 'data-testid': 'boot-dialog' },
+    form,
+  );
   document.body.append(dialog);
   dialog.showModal();
   return new Promise((resolve) => {

@@ -1,7 +1,7 @@
 /** Checking an image's tables, and repairing those of the page's own disks. */
 import type { CheckResult, Disk } from '../../client/index.ts';
 import { button, h } from '../parts/dom.ts';
-import { errorView } from '../parts/error-view.ts';
+import { errorView, kindOf } from '../parts/error-view.ts';
 import { count, offset, percent, plural } from '../parts/text.ts';
 
 /** More would only fill the page. The counts are complete. */
@@ -51,11 +51,20 @@ export class CheckPanel {
       });
       this.#show(result);
     } catch (error) {
-      this.#result.replaceChildren(errorView(error, 'Checking'));
+      this.#failed(error);
     } finally {
       this.#button.disabled = false;
       this.#progress.hidden = true;
     }
+  }
+
+  /** A format without tables has nothing to check: that is a fact and no failure. */
+  #failed(error: unknown): void {
+    if (kindOf(error) !== 'unsupported') this.#result.replaceChildren(errorView(error, 'Checking'));
+    else
+      this.#result.replaceChildren(
+        h('p', {}, `There is nothing to check: the format ${this.#disk.format} has no tables of its own.`),
+      );
   }
 
   #show(result: CheckResult): void {

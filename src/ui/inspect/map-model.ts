@@ -82,7 +82,7 @@ export class MapModel {
       const start = this.#starts[index]!;
       const end = this.#endOf(index);
       const kind = this.#kinds[index]! & 127;
-      const last = Math.min(cells - 1, Math.floor((end - 1) / cellBytes));
+      const last = Math.min(cells - 1, Math.ceil(end / cellBytes) - 1);
       for (let cell = Math.floor(start / cellBytes); cell <= last; cell++) {
         const from = Math.max(start, cell * cellBytes);
         const to = Math.min(end, (cell + 1) * cellBytes);

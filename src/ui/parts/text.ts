@@ -41,7 +41,7 @@ export function percent(part: number, whole: number): string {
   if (part === whole) return '100 %';
   const value = (part / whole) * 100;
   if (value < 0.1) return 'under 0.1 %';
-  return `${Math.min(value, 99.9).toFixed(value < 10 ? 1 : 0)} %`;
+  return `${Math.min(value, 99.9).toFixed(value < 10 || value > 99 ? 1 : 0)} %`;
 }
 
 /** How long ago, in words that are good enough for a list. */

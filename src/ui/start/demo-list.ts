@@ -13,7 +13,7 @@ export function demoList(manifest: DemoManifest | undefined, actions: DemoAction
   if (manifest === undefined || manifest.images.length === 0) {
     return h(
       'section',
-      { class: 'view', 'aria-label': 'Demo images', 'data-testid': 'no-demo' },
+      { class: 'section', 'aria-label': 'Demo images', 'data-testid': 'no-demo' },
       heading,
       h(
         'p',
@@ -24,7 +24,7 @@ export function demoList(manifest: DemoManifest | undefined, actions: DemoAction
   }
   return h(
     'section',
-    { class: 'view', 'aria-label': 'Demo images', 'data-testid': 'demo-list' },
+    { class: 'section', 'aria-label': 'Demo images', 'data-testid': 'demo-list' },
     heading,
     h('ul', { class: 'cards' }, ...manifest.images.map((image) => card(image, actions))),
   );
@@ -34,8 +34,8 @@ function card(image: DemoImage, actions: DemoActions): HTMLElement {
   return h(
     'li',
     { class: 'card', 'data-testid': `demo-${image.id}` },
-    h('h3', {}, image.title, ' ', h('span', { class: 'muted small' }, size(image.size))),
-    h('p', {}, image.description),
+    h('h3', {}, image.title),
+    h('p', {}, `${size(image.size)}. ${image.description}`),
     h(
       'div',
       { class: 'actions' },

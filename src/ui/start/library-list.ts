@@ -15,7 +15,7 @@ export function libraryList(disks: readonly StoredDisk[], actions: LibraryAction
   if (disks.length === 0) {
     return h(
       'section',
-      { class: 'view', 'aria-label': 'Your disks', 'data-testid': 'library' },
+      { class: 'section', 'aria-label': 'Your disks', 'data-testid': 'library' },
       h('h2', {}, 'Your disks'),
       h(
         'p',
@@ -26,7 +26,7 @@ export function libraryList(disks: readonly StoredDisk[], actions: LibraryAction
   }
   return h(
     'section',
-    { class: 'view', 'aria-label': 'Your disks', 'data-testid': 'library' },
+    { class: 'section', 'aria-label': 'Your disks', 'data-testid': 'library' },
     h('h2', {}, 'Your disks'),
     h('ul', { class: 'disks' }, ...disks.map((disk) => item(disk, actions))),
   );
