@@ -122,12 +122,15 @@ export class DataPort {
     const message: RequestMessage = { numbers: this.#numbers, buffers: this.#buffers };
     this.#numbers = [];
     this.#buffers = [];
-    if (this.#dead === undefined) this.#port.postMessage(message, message.buffers as ArrayBuffer[]);
+    if (this.#dead !== undefined) return;
+    this.#port.postMessage(message, message.buffers as ArrayBuffer[]);
+    this.#pool.sent(message.buffers);
   }
 
   #handle({ numbers, buffers, errors }: ReplyMessage): void {
     let nextBuffer = 0;
     let nextError = 0;
+    for (const buffer of buffers) this.#pool.received(buffer);
     for (let at = 0; at < numbers.length; at += NUMBERS_PER_REPLY) {
       const id = numbers[at]!;
       const request = this.#requests[id]!;

@@ -2,7 +2,7 @@
 import { BlockError } from '../block/error.ts';
 import type { BlockStatus, CheckResult, ImageInfo, NodeStatistics, OpenedDisk } from '../worker/api.ts';
 import { DISCARD, FLUSH, READ, WRITE, WRITE_ZEROES } from '../worker/wire.ts';
-import { takeOver, type BufferPool } from './buffer-pool.ts';
+import type { BufferPool } from './buffer-pool.ts';
 import { callWith, type CallOptions } from './call.ts';
 import { DataPort } from './data-port.ts';
 import { exportStream } from './export-stream.ts';
@@ -10,8 +10,8 @@ import type { WorkerLink } from './link.ts';
 
 export interface ReadOptions {
   /**
-   * A whole buffer of `length` bytes or more to read into, instead of one that is made. It is given away by the call: its own
-   * views are empty from then on, and the bytes that the call resolves to are in its memory.
+   * A whole buffer of `length` bytes or more to read into, instead of one that is made. The call takes it away: its own views are
+   * empty from then on, and the bytes that the call resolves to are in its memory.
    */
   readonly into?: ArrayBuffer | Uint8Array<ArrayBuffer> | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -94,7 +94,7 @@ export class Disk {
   async read(offset: number, length: number, options: ReadOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
     this.#checkRange('read', offset, length);
     const { into, signal } = options;
-    const buffer = into === undefined ? this.#pool.take(length) : wholeBuffer(into, length);
+    const buffer = into === undefined ? this.#pool.take(length) : this.#pool.claim(wholeBuffer(into, length));
     const filled = await this.#data.request(READ, offset, length, { buffer, signal });
     return new Uint8Array(filled!, 0, length);
   }
@@ -109,7 +109,7 @@ export class Disk {
     this.#checkRange('write', offset, bytes.length);
     const { transfer = false, signal } = options;
     const { length, byteOffset } = bytes;
-    const buffer = transfer ? takeOver(bytes.buffer) : this.#copyOf(bytes);
+    const buffer = transfer ? this.#pool.claim(bytes.buffer) : this.#copyOf(bytes);
     await this.#data.request(WRITE, offset, length, { buffer, first: transfer ? byteOffset : 0, signal });
   }
 
@@ -132,12 +132,13 @@ export class Disk {
   }
 
   /**
-   * Gives bytes that `read` returned back for later requests. Their views are empty from then on.
+   * Gives bytes that `read` returned back for later requests. The caller must not look at them any more: they may be empty, or
+   * hold anything.
    *
    * @throws BlockError `invalid` for a view of a part of a buffer
    */
   recycle(bytes: Uint8Array<ArrayBuffer>): void {
-    if (bytes.byteLength > 0) this.#pool.put(wholeBuffer(bytes, 0));
+    if (bytes.byteLength > 0) this.#pool.put(this.#pool.claim(wholeBuffer(bytes, 0)));
   }
 
   /** The facts of `qemu-img info`, with its names, of the image and of those below it. */
@@ -258,5 +259,5 @@ function wholeBuffer(given: ArrayBuffer | Uint8Array<ArrayBuffer>, length: numbe
   if (buffer.byteLength < length) {
     throw new BlockError('invalid', `The buffer to read into has ${buffer.byteLength} bytes, and ${length} are wanted`);
   }
-  return takeOver(buffer);
+  return buffer;
 }
