@@ -6,4 +6,11 @@ import { memoryProtocol } from './memory/index.ts';
 import { nullCoProtocol } from './null-co/index.ts';
 import { opfsProtocol } from './opfs/index.ts';
 
-export const protocolDrivers: readonly ProtocolDriver[] = [memoryProtocol, opfsProtocol, httpProtocol, httpsProtocol];
+export const protocolDrivers: readonly ProtocolDriver[] = [
+  memoryProtocol,
+  opfsProtocol,
+  httpProtocol,
+  httpsProtocol,
+  blobProtocol,
+  nullCoProtocol,
+];

@@ -58,7 +58,6 @@ describe('file', () => {
     await expect(open(at('flat/below'), true)).rejects.toMatchObject({ kind: 'not-found' });
     await expect(open(at('x'.repeat(300)), true)).rejects.toMatchObject({ kind: 'invalid' });
   });
-  });
 
   test.skipIf(process.getuid?.() === 0)('a file that may not be written is a matter of permission', async () => {
     writeFileSync(at('protected'), 'x');
