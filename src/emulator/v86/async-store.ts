@@ -66,7 +66,11 @@ export class AsyncStore implements DiskStore {
   async #readExactly(offset: number, length: number): Promise<Uint8Array> {
     const data = await this.#disk.read(offset, length);
     if (data.length === length) return data;
-    throw new BlockError('io', `The disk answered a read of ${length} bytes with ${data.length}.`, { op: 'read', offset, length });
+    throw new BlockError('io', `The disk answered a read of ${length} bytes with ${data.length}.`, {
+      op: 'read',
+      offset,
+      length,
+    });
   }
 
   async #writeThrough(offset: number, data: Uint8Array): Promise<void> {

@@ -69,9 +69,10 @@ export async function attachDrives(emulator: V86Emulator, options: AttachOptions
         reject(error instanceof Error ? error : new BlockError('internal', String(error)));
       }
     };
-    const onFailed = (event: { readonly file_name: string }): void => {
+    const onFailed = (event: unknown): void => {
       forget();
-      reject(new BlockError('io', `v86 could not load '${event.file_name}'.`, { filename: event.file_name }));
+      const { file_name: filename } = event as { readonly file_name: string };
+      reject(new BlockError('io', `v86 could not load '${filename}'.`, { filename }));
     };
     emulator.add_listener('emulator-loaded', onLoaded);
     emulator.add_listener('download-error', onFailed);
@@ -92,7 +93,10 @@ class AttachedDrives implements V86Drives {
     this.#devices = devices;
     const stop = (): void => void emulator.stop();
     const tray = (drive: string) => (open: boolean) => options.onTray?.({ drive, open });
-    this.#ide = [...ideDrives('hda', 'hdb', devices.ide.primary, stop), ...ideDrives('cdrom', 'hdd', devices.ide.secondary, stop)];
+    this.#ide = [
+      ...ideDrives('hda', 'hdb', devices.ide.primary, stop),
+      ...ideDrives('cdrom', 'hdd', devices.ide.secondary, stop),
+    ];
     for (const hooked of this.#ide) plugIde(hooked);
     const cdrom = this.#ide.find((hooked) => hooked.drive.is_atapi === true);
     this.cdrom = cdrom && new CdromDrive(cdrom, tray(cdrom.name));
@@ -144,7 +148,11 @@ class AttachedDrives implements V86Drives {
   }
 
   #disks(): readonly V86Disk[] {
-    const disks = [...this.#ide.map((hooked) => hooked.disk), this.cdrom?.disk, ...this.#floppies.map((hooked) => hooked.disk)];
+    const disks = [
+      ...this.#ide.map((hooked) => hooked.disk),
+      this.cdrom?.disk,
+      ...this.#floppies.map((hooked) => hooked.disk),
+    ];
     return [...new Set(disks)].filter((disk) => disk !== undefined);
   }
 }

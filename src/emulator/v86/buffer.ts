@@ -122,7 +122,12 @@ export class V86Disk {
   }
 
   /** @internal v86: read. `answer` may be called at once and copies. */
-  get(offset: number, length: number, answer: (data: Uint8Array) => void, options?: { readonly signal?: AbortSignal }): void {
+  get(
+    offset: number,
+    length: number,
+    answer: (data: Uint8Array) => void,
+    options?: { readonly signal?: AbortSignal },
+  ): void {
     // v86 remembers a read that it aborted until its callback is called, and then ignores what it gets.
     const forget = (): void => {
       if (options?.signal?.aborted === true) answer(new Uint8Array(0));
@@ -181,9 +186,13 @@ export class V86Disk {
     if (state === undefined) return;
     const [version, size, identity] = state;
     if (version !== STATE_VERSION || size !== this.byteLength || identity !== (this.#identity ?? null)) {
-      throw new BlockError('invalid', 'The machine state was saved with another disk than the one that is plugged in.', {
-        detail: { saved: { size, identity }, present: { size: this.byteLength, identity: this.#identity ?? null } },
-      });
+      throw new BlockError(
+        'invalid',
+        'The machine state was saved with another disk than the one that is plugged in.',
+        {
+          detail: { saved: { size, identity }, present: { size: this.byteLength, identity: this.#identity ?? null } },
+        },
+      );
     }
   }
 

@@ -23,6 +23,7 @@ export class HookedIdeDrive implements DriveHost {
   readonly name: string;
   readonly drive: IdeDrive;
   tray: Tray | undefined;
+  /** The guest turned the write cache off. A soft reset leaves that as it is. */
   writeThrough = false;
   /** v86 is inside `ata_command`, after which it lowers the interrupt line. */
   deferring = false;
@@ -111,7 +112,6 @@ export class HookedIdeDrive implements DriveHost {
   reset(original: () => void): void {
     this.disk?.requests.cancel();
     this.#trimBlocks = 0;
-    this.writeThrough = false;
     original();
     this.tray?.reset();
   }

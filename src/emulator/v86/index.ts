@@ -13,13 +13,7 @@ export type { EmulatorDisk, SynchronousDisk } from '../disk.ts';
 export { attachDrives, type AttachOptions, type V86Drives } from './attach.ts';
 export { v86Disk, v86DiskSync, type V86Disk, type V86DiskOptions } from './buffer.ts';
 export type { V86Emulator } from './machine.ts';
-export type {
-  DriveErrorEvent,
-  DriveOperation,
-  ErrorAction,
-  ReadErrorPolicy,
-  WriteErrorPolicy,
-} from './policy.ts';
+export type { DriveErrorEvent, DriveOperation, ErrorAction, ReadErrorPolicy, WriteErrorPolicy } from './policy.ts';
 export type { EjectOptions, InsertOptions, V86RemovableDrive } from './removable.ts';
 export type { DiskStatistics } from './requests.ts';
 export type { DriveMedia } from './sizes.ts';

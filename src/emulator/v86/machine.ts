@@ -7,8 +7,10 @@ import { BlockError } from '../../block/error.ts';
 
 /** v86's `V86`, as far as it is documented. */
 export interface V86Emulator {
-  add_listener(event: string, listener: (value: never) => void): void;
-  remove_listener(event: string, listener: (value: never) => void): void;
+  add_listener(event: 'emulator-loaded', listener: () => void): void;
+  add_listener(event: 'download-error', listener: (event: { readonly file_name: string }) => void): void;
+  remove_listener(event: 'emulator-loaded', listener: () => void): void;
+  remove_listener(event: 'download-error', listener: (event: { readonly file_name: string }) => void): void;
   run(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -144,7 +146,8 @@ export function checkedDevices(devices: unknown): Devices {
   if (found.fdc !== undefined) {
     requireMembers(found.fdc, 'floppy controller', ['reset_fdc'], 'function');
     requireMembers(found.fdc.dma, 'DMA controller', ['do_read', 'do_write'], 'function');
-    for (const drive of found.fdc.drives) requireMembers(drive, 'floppy drive', ['insert_disk', 'eject_disk'], 'function');
+    for (const drive of found.fdc.drives)
+      requireMembers(drive, 'floppy drive', ['insert_disk', 'eject_disk'], 'function');
   }
   return found;
 }

@@ -192,7 +192,8 @@ export class ReadCache {
   /** How many lines from `line` up to `last` are neither cached nor on their way. */
   #missingFrom(line: number, last: number): number {
     let count = 0;
-    while (line + count <= last && !this.#lines.has(line + count) && this.#onItsWay(line + count) === undefined) count += 1;
+    while (line + count <= last && !this.#lines.has(line + count) && this.#onItsWay(line + count) === undefined)
+      count += 1;
     return count;
   }
 
@@ -245,14 +246,18 @@ export class ReadCache {
     const next = lineOf(this.#expected - 1) + 1;
     const half = this.#window / 2;
     // Enough is cached or coming already: one longer message later is better than many short ones now.
-    if (this.#window > 0 && this.#missingFrom(next + Math.floor(half / LINE_BYTES), next + Math.floor(half / LINE_BYTES)) === 0) return;
+    if (
+      this.#window > 0 &&
+      this.#missingFrom(next + Math.floor(half / LINE_BYTES), next + Math.floor(half / LINE_BYTES)) === 0
+    )
+      return;
     this.#window = Math.min(Math.max(FIRST_READ_AHEAD_BYTES, this.#window * 2), this.#maxReadAhead);
     this.#prefetch(next, Math.floor(this.#window / LINE_BYTES));
   }
 
   #prefetch(first: number, count: number): void {
     const last = Math.min(first + count, Math.ceil(this.#source.size / LINE_BYTES)) - 1;
-    for (let line = first; line <= last; ) {
+    for (let line = first; line <= last;) {
       const missing = this.#missingFrom(line, last);
       if (missing > 0) {
         this.readAheads += 1;

@@ -110,7 +110,13 @@ export class DiskRequests {
   }
 
   /** `done` gets bytes that are only valid during the call. */
-  read(offset: number, length: number, done: (data: Uint8Array) => void, failed: (error: unknown) => void, dropped?: () => void): void {
+  read(
+    offset: number,
+    length: number,
+    done: (data: Uint8Array) => void,
+    failed: (error: unknown) => void,
+    dropped?: () => void,
+  ): void {
     this.#counts.reads += 1;
     this.#counts.bytesRead += length;
     this.#options.onActivity?.('read', length);
@@ -118,7 +124,7 @@ export class DiskRequests {
       operation: 'read',
       offset,
       length,
-      perform: () => this.#readPadded(offset, length),
+      perform: () => this.#readKept(offset, length),
       done,
       failed,
       dropped,
@@ -238,8 +244,12 @@ export class DiskRequests {
    * the command register it lowers the interrupt line after the command: the answer then comes when the guest is not running.
    */
   #answerNow(answer: () => void): void {
-    if (this.#host === undefined || this.#host.deferring) queueMicrotask(() => this.#answer(answer));
+    if (this.#answersLater) queueMicrotask(() => this.#answer(answer));
     else this.#answer(answer);
+  }
+
+  get #answersLater(): boolean {
+    return this.#host === undefined || this.#host.deferring;
   }
 
   #answer(answer: () => void): void {
@@ -295,6 +305,12 @@ export class DiskRequests {
     this.#options.onStop?.(event);
   }
 
+  /** The store's bytes are only valid until its next call, which may come before an answer that has to wait. */
+  #readKept(offset: number, length: number): MaybePromise<Uint8Array> {
+    const found = this.#readPadded(offset, length);
+    return this.#answersLater && !isPromise(found) ? found.slice() : found;
+  }
+
   #readPadded(offset: number, length: number): MaybePromise<Uint8Array> {
     const { size } = this.store;
     if (offset + length > this.paddedSize) {
@@ -308,7 +324,11 @@ export class DiskRequests {
   #writeData(offset: number, data: Uint8Array): MaybePromise<void> {
     this.#requireWritable('write', offset, data.length);
     if (offset + data.length > this.store.size) {
-      throw new BlockError('invalid', 'The guest wrote past the end of its disk.', { op: 'write', offset, length: data.length });
+      throw new BlockError('invalid', 'The guest wrote past the end of its disk.', {
+        op: 'write',
+        offset,
+        length: data.length,
+      });
     }
     const written = this.store.write(offset, data);
     if (this.#host?.writeThrough !== true) return written;
@@ -317,7 +337,9 @@ export class DiskRequests {
 
   #discardAll(ranges: readonly DiskRange[]): MaybePromise<void> {
     this.#requireWritable('discard', ranges[0]?.offset ?? 0, 0);
-    const waiting = ranges.map((range) => this.store.discard(range.offset, range.length)).filter((result) => isPromise(result));
+    const waiting = ranges
+      .map((range) => this.store.discard(range.offset, range.length))
+      .filter((result) => isPromise(result));
     return waiting.length === 0 ? undefined : Promise.all(waiting).then(() => undefined);
   }
 
@@ -352,7 +374,14 @@ export class DiskRequests {
     } catch (error) {
       this.#counts.errors += 1;
       this.#untold ??= { error };
-      this.#options.onError?.({ drive: this.#host?.name, operation: 'flush', offset: 0, length: 0, error, action: 'report' });
+      this.#options.onError?.({
+        drive: this.#host?.name,
+        operation: 'flush',
+        offset: 0,
+        length: 0,
+        error,
+        action: 'report',
+      });
     }
   }
 }

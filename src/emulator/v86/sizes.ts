@@ -13,8 +13,8 @@ const MAX_DISK_BYTES = (2 ** 32 - 1) * DISK_SECTOR_BYTES;
 
 /** Sizes in KiB of the formats of v86's floppy controller (its table DISK_FORMATS in floppy.js), ascending. */
 const FLOPPY_KIB = [
-  160, 180, 200, 320, 360, 400, 410, 420, 640, 720, 800, 820, 830, 880, 1040, 1120, 1200, 1440, 1476, 1494, 1600, 1680, 1722,
-  1743, 1760, 1840, 1920, 2880, 3120, 3200, 3520, 3840,
+  160, 180, 200, 320, 360, 400, 410, 420, 640, 720, 800, 820, 830, 880, 1040, 1120, 1200, 1440, 1476, 1494, 1600, 1680,
+  1722, 1743, 1760, 1840, 1920, 2880, 3120, 3200, 3520, 3840,
 ];
 
 /**
@@ -30,7 +30,10 @@ export function paddedSize(size: number, readOnly: boolean, media: DriveMedia): 
   if (media === 'floppy') return floppySize(size);
   if (media === 'cdrom') return roundUp(size, CD_SECTOR_BYTES);
   if (size > MAX_DISK_BYTES) {
-    throw new BlockError('unsupported', `v86 has drives of up to ${MAX_DISK_BYTES} bytes (2 TiB); this disk has ${size}.`);
+    throw new BlockError(
+      'unsupported',
+      `v86 has drives of up to ${MAX_DISK_BYTES} bytes (2 TiB); this disk has ${size}.`,
+    );
   }
   if (!readOnly && size % DISK_SECTOR_BYTES !== 0) {
     throw new BlockError(
