@@ -3,7 +3,7 @@
  * set wrongly would let a write go into a cluster that somebody else uses too.
  */
 import { settle, type Co } from '../../co.ts';
-import { entryOffset, entryText, type CheckedImage } from './check-image.ts';
+import { entryOffset, entryText, type CheckedImage, type Region } from './check-image.ts';
 import type { CheckFindings } from './check-findings.ts';
 import { RefcountReader, type Comparison } from './check-refcounts.ts';
 import { isBrokenReservation, misalignment } from './check-walk.ts';
@@ -72,7 +72,8 @@ class FlagChecker {
       return false;
     });
     if (faults.length === 0) return;
-    const repairable = this.#repair && this.#isExclusive(tables.l1Offset, tables.l1Entries * ENTRY_LENGTH, 1);
+    const repairable =
+      this.#repair && !this.#overlapsOther({ offset: tables.l1Offset, length: tables.l1Entries * ENTRY_LENGTH }, 'l1');
     for (const fault of faults) {
       const words = yield* this.#copiedWords(`L2 cluster: l1_index=${fault.index} l1_entry=`, fault);
       if (words !== undefined) yield* this.#settleFault(tables.l1Offset, fault, words, 1, repairable);
@@ -80,7 +81,7 @@ class FlagChecker {
   }
 
   *checkL2(cluster: number): Co<void> {
-    const { clusterSize, tableUses, activeUses } = this.#image;
+    const { clusterSize, activeUses } = this.#image;
     const offset = cluster * clusterSize;
     const faults: EntryFault[] = [];
     yield* this.#image.eachPiece(offset, clusterSize / ENTRY_LENGTH, (piece, first, count) => {
@@ -91,7 +92,7 @@ class FlagChecker {
       }
       return false;
     });
-    const repairable = this.#repair && this.#isExclusive(offset, clusterSize, tableUses.get(cluster));
+    const repairable = this.#repair && !this.#overlapsOther({ offset, length: clusterSize }, 'l2');
     for (const fault of faults) {
       const words =
         fault.kind === 'copied' ? yield* this.#copiedWords('data cluster: l2_entry=', fault) : ' of a reservation';
@@ -143,13 +144,19 @@ class FlagChecker {
     this.#findings.fixed('corruption', text('Repairing'), entryOffset(high, low));
   }
 
-  /** Whether a table's clusters are used by nothing else: only then may a repair write there. */
-  #isExclusive(offset: number, length: number, uses: number): boolean {
-    const last = this.#image.clusterOf(offset + length - 1);
-    for (let cluster = this.#image.clusterOf(offset); cluster <= last; cluster++) {
-      if (this.#image.references.get(cluster) !== uses) return false;
-    }
-    return true;
+  /**
+   * Whether a table lies on the header or on a table of another kind: a repair must not write there. It cannot lie on a refcount
+   * block: these have been built anew if anything else led to one.
+   */
+  #overlapsOther(table: Region, kind: 'l1' | 'l2'): boolean {
+    const { tables, clusterSize } = this.#image;
+    const others: Region[] = [
+      { offset: 0, length: clusterSize },
+      { offset: tables.refcountTableOffset, length: tables.refcountTableClusters * clusterSize },
+    ];
+    if (kind === 'l2') others.push({ offset: tables.l1Offset, length: tables.l1Entries * ENTRY_LENGTH });
+    const end = table.offset + table.length;
+    return others.some(({ offset, length }) => offset < end && table.offset < offset + length);
   }
 }
 
