@@ -5,14 +5,43 @@
 import type { raw } from '../block/format/raw/driver.ts';
 import type { genericOptions } from '../block/graph/node-options.ts';
 import type { OptionInput, OptionSchema } from '../block/options.ts';
+import type { blobProtocol } from '../block/protocol/blob/driver.ts';
+import type { HttpDriver } from '../block/protocol/http/driver.ts';
 import type { memoryProtocol } from '../block/protocol/memory/driver.ts';
+import type { nullCoProtocol } from '../block/protocol/null-co/driver.ts';
 import type { opfsProtocol } from '../block/protocol/opfs/driver.ts';
 
 /** Options that every node takes, whatever its driver. */
 export type GenericNodeOptions = Omit<OptionInput<typeof genericOptions>, 'driver'>;
 
-type ProtocolNode<Name extends string, Schema extends OptionSchema> = { readonly driver: Name } & GenericNodeOptions &
-  OptionInput<Schema>;
+/** The own options of a protocol's nodes, by the protocol's name. */
+interface ProtocolInputs {
+  /** A store of one's own cannot be passed to a worker. */
+  readonly memory: Omit<InputOf<typeof memoryProtocol>, 'store'>;
+  readonly opfs: InputOf<typeof opfsProtocol>;
+  readonly http: InputOf<HttpDriver>;
+  readonly https: InputOf<HttpDriver>;
+  readonly blob: Omit<InputOf<typeof blobProtocol>, 'blob'> & {
+    /** What was chosen or dropped, or made by the page. */
+    readonly blob: Blob;
+  };
+  readonly 'null-co': InputOf<typeof nullCoProtocol>;
+}
+
+/** The own options of a format's nodes, and those of its new images, by the format's name. */
+interface FormatInputs {
+  readonly raw: { readonly open: OpenInputOf<typeof raw>; readonly create: CreateInputOf<typeof raw> };
+}
+
+/** Formats whose images can stand on others. */
+type BackedFormat = never;
+
+/** Protocols that can make files. */
+type WritableProtocol = 'memory' | 'opfs';
+
+type InputOf<Driver extends { readonly options: OptionSchema }> = OptionInput<Driver['options']>;
+type OpenInputOf<Driver extends { readonly openOptions: OptionSchema }> = OptionInput<Driver['openOptions']>;
+type CreateInputOf<Driver extends { readonly createOptions: OptionSchema }> = OptionInput<Driver['createOptions']>;
 
 /** What an image is stored in: a node's options, or the name of a node that is open already. */
 type FileChild = { readonly file: BlockdevOptions | string };
@@ -20,25 +49,18 @@ type FileChild = { readonly file: BlockdevOptions | string };
 /** Options of the node that answers for what an overlay does not hold, the name of an open one, or `null` for none. */
 type BackingChild = { readonly backing?: BlockdevOptions | string | null | undefined };
 
-type FormatNode<Name extends string, Schema extends OptionSchema> = { readonly driver: Name } & GenericNodeOptions &
-  FileChild &
-  OptionInput<Schema>;
-
-type NewImage<Name extends string, Schema extends OptionSchema> = {
-  readonly driver: Name;
-  /** Where it is stored: options of a protocol, or a file name. */
-  readonly file: ProtocolOptions | string;
-} & OptionInput<Schema>;
-
-/** Options of a file in memory. A store of one's own cannot be passed to a worker. */
-type MemoryNode = { readonly driver: 'memory' } & GenericNodeOptions &
-  Omit<OptionInput<(typeof memoryProtocol)['options']>, 'store'>;
-
 /** Options of a node that stores bytes. */
-export type ProtocolOptions = MemoryNode | ProtocolNode<'opfs', (typeof opfsProtocol)['options']>;
+export type ProtocolOptions = {
+  [Name in keyof ProtocolInputs]: { readonly driver: Name } & GenericNodeOptions & ProtocolInputs[Name];
+}[keyof ProtocolInputs];
 
 /** Options of an image whose format is told. */
-export type FormatOptions = FormatNode<'raw', (typeof raw)['openOptions']>;
+export type FormatOptions = {
+  [Name in keyof FormatInputs]: { readonly driver: Name } & GenericNodeOptions &
+    FileChild &
+    (Name extends BackedFormat ? BackingChild : unknown) &
+    FormatInputs[Name]['open'];
+}[keyof FormatInputs];
 
 /** An image whose format is found by probing. It opens read-only: what a file seems to be is no ground to write to it. */
 export type ProbedOptions = { readonly driver?: undefined } & GenericNodeOptions & FileChild & BackingChild;
@@ -46,13 +68,22 @@ export type ProbedOptions = { readonly driver?: undefined } & GenericNodeOptions
 /** Options of a node and of all below it. */
 export type BlockdevOptions = ProtocolOptions | FormatOptions | ProbedOptions;
 
-/** A new empty file: the protocol's own options, and how long it is. */
-type NewFile<Node> = Node extends unknown
-  ? Omit<Node, keyof GenericNodeOptions | 'size'> & { readonly size?: number | string | undefined }
-  : never;
+/** Where a new image is stored: options of a protocol, or a file name. */
+type NewFileChild = { readonly file: ProtocolOptions | string };
+
+type Size = number | string;
 
 /** Options of a new image, or with a protocol as `driver`, of a new empty file of `size` bytes (default 0). */
 export type CreateOptions =
-  | NewFile<MemoryNode>
-  | NewFile<ProtocolNode<'opfs', (typeof opfsProtocol)['options']>>
-  | NewImage<'raw', (typeof raw)['createOptions']>;
+  | {
+      [Name in WritableProtocol]: { readonly driver: Name } & Omit<ProtocolInputs[Name], 'size'> & {
+          readonly size?: Size | undefined;
+        };
+    }[WritableProtocol]
+  | {
+      [Name in keyof FormatInputs]: { readonly driver: Name } & NewFileChild &
+        (Name extends BackedFormat
+          ? /** An overlay without a `size` gets that of its backing file. */
+            Omit<FormatInputs[Name]['create'], 'size'> & { readonly size?: Size | undefined }
+          : FormatInputs[Name]['create']);
+    }[keyof FormatInputs];

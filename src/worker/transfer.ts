@@ -3,7 +3,7 @@
  * those and the stack; a `BlockError` must arrive as one, with its kind, context and causes.
  */
 import { transferHandlers, type TransferHandler } from 'comlink';
-import { BLOCK_ERROR_KINDS, BlockError, type BlockErrorKind } from '../block/error.ts';
+import { BLOCK_ERROR_KINDS, BlockError, type BlockErrorContext, type BlockErrorKind } from '../block/error.ts';
 import type { WireError } from './wire.ts';
 
 /** Causes of causes are kept to this depth. */

@@ -13,7 +13,7 @@ export interface RequesterOptions {
   /** The URL as it may appear in messages. */
   readonly filename: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly credentials: RequestCredentials;
+  readonly credentials: 'omit' | 'same-origin' | 'include';
   /** How often a failed request is made again. */
   readonly retries: number;
   /** Seconds without a byte before a request has failed. */

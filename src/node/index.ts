@@ -1,0 +1,26 @@
+/** The core in Node, with the files of the operating system. */
+import { BlockGraph, filterDrivers, formatDrivers, type DriverSet } from '../block/index.ts';
+import { createFileProtocol, fileProtocol } from '../block/protocol/file/index.ts';
+import { httpProtocol, httpsProtocol } from '../block/protocol/http/index.ts';
+import { memoryProtocol } from '../block/protocol/memory/index.ts';
+import { nullCoProtocol } from '../block/protocol/null-co/index.ts';
+
+export * from '../block/index.ts';
+export { createFileProtocol, fileProtocol };
+
+/** Every driver that works in Node. A name without a prefix is a file's path. */
+export const nodeDrivers: DriverSet = {
+  protocols: [fileProtocol, memoryProtocol, httpProtocol, httpsProtocol, nullCoProtocol],
+  formats: formatDrivers,
+  filters: filterDrivers,
+  defaultProtocol: 'file',
+};
+
+/**
+ * Makes an empty graph for Node.
+ *
+ * @param drivers what it may use; default: everything that works in Node
+ */
+export function createNodeGraph(drivers: DriverSet = nodeDrivers): BlockGraph {
+  return new BlockGraph(drivers);
+}
