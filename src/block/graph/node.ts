@@ -75,7 +75,7 @@ export abstract class BlockNode implements StatusLayer {
   /** Fills the buffer. Past the end of the node zeroes are read: users with a guest behind them check bounds themselves. */
   read(offset: number, buffer: Uint8Array, flags: RequestFlags = NO_FLAGS): MaybePromise<void> {
     const counter = this.statistics.read;
-    const startMs = this.#startClock(counter);
+    const startMs = counter.startMs();
     let result: MaybePromise<void>;
     try {
       this.#checkOpen();
@@ -84,12 +84,12 @@ export abstract class BlockNode implements StatusLayer {
       throw this.#failed(counter, error, 'read', offset, buffer.length);
     }
     if (isPromise(result)) return start(this.#finish(result, counter, startMs, 'read', offset, buffer.length));
-    this.#count(counter, startMs, buffer.length);
+    counter.count(buffer.length, startMs);
   }
 
   write(offset: number, data: Uint8Array, flags: RequestFlags = NO_FLAGS): MaybePromise<void> {
     const counter = this.statistics.write;
-    const startMs = this.#startClock(counter);
+    const startMs = counter.startMs();
     let result: MaybePromise<void>;
     try {
       this.#checkWritable();
@@ -98,7 +98,7 @@ export abstract class BlockNode implements StatusLayer {
       throw this.#failed(counter, error, 'write', offset, data.length);
     }
     if (isPromise(result)) return start(this.#finish(result, counter, startMs, 'write', offset, data.length));
-    this.#count(counter, startMs, data.length);
+    counter.count(data.length, startMs);
     this.#wrote(offset + data.length);
   }
 
@@ -143,20 +143,6 @@ export abstract class BlockNode implements StatusLayer {
     this.onEvent?.(name);
   }
 
-  #startClock(counter: OperationCounter): number {
-    return !this.synchronous || counter.samplesNext ? performance.now() : -1;
-  }
-
-  #count(counter: OperationCounter, startMs: number, bytes: number): void {
-    if (startMs >= 0) {
-      const ms = performance.now() - startMs;
-      if (this.synchronous) counter.addSampleMs(ms);
-      else counter.addMs(ms);
-    }
-    counter.operations++;
-    counter.bytes += bytes;
-  }
-
   #wrote(end: number): void {
     if (end > this.statistics.writeHighestOffset) this.statistics.writeHighestOffset = end;
   }
@@ -168,7 +154,7 @@ export abstract class BlockNode implements StatusLayer {
     length: number,
     perform: () => MaybePromise<void>,
   ): MaybePromise<void> {
-    const startMs = this.#startClock(counter);
+    const startMs = counter.startMs();
     let result: MaybePromise<void>;
     try {
       result = perform();
@@ -176,9 +162,10 @@ export abstract class BlockNode implements StatusLayer {
       throw this.#failed(counter, error, op, offset, length);
     }
     if (isPromise(result)) return start(this.#finish(result, counter, startMs, op, offset, length));
-    this.#count(counter, startMs, length);
+    counter.count(length, startMs);
   }
 
+  /** @param startMs -1 when the request was not to be timed: then its time is that which it waits, and that is nearly all */
   *#finish(
     result: Promise<void>,
     counter: OperationCounter,
@@ -187,9 +174,10 @@ export abstract class BlockNode implements StatusLayer {
     offset: number,
     length: number,
   ): Co<void> {
+    const beganMs = startMs >= 0 ? startMs : performance.now();
     try {
       yield result;
-      this.#count(counter, startMs, length);
+      counter.countWaited(length, beganMs);
       if (op === 'write') this.#wrote(offset + length);
     } catch (error) {
       throw this.#failed(counter, error, op, offset, length);

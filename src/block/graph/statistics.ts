@@ -1,4 +1,4 @@
-/** Time is taken of one in so many requests that never wait: reading the clock twice costs as much as a fast read. */
+/** Time is taken of one in so many requests that do not wait: reading the clock twice costs as much as a fast read. */
 const SYNCHRONOUS_SAMPLE = 64;
 
 /** Counters of one kind of request. */
@@ -9,17 +9,23 @@ export class OperationCounter {
   /** Nanoseconds. Requests that wait are timed one by one; of those that do not, one in 64 is timed and stands for all. */
   timeNs = 0;
 
-  /** Whether the next request is to be timed, if it does not wait. */
-  get samplesNext(): boolean {
-    return this.operations % SYNCHRONOUS_SAMPLE === 0;
+  /** The time at which a request begins, or -1 for one that need not be timed unless it waits. */
+  startMs(): number {
+    return this.operations % SYNCHRONOUS_SAMPLE === 0 ? performance.now() : -1;
   }
 
-  addSampleMs(ms: number): void {
-    this.timeNs += ms * 1e6 * SYNCHRONOUS_SAMPLE;
+  /** Counts a request that did not wait. */
+  count(bytes: number, startMs: number): void {
+    if (startMs >= 0) this.timeNs += (performance.now() - startMs) * 1e6 * SYNCHRONOUS_SAMPLE;
+    this.operations++;
+    this.bytes += bytes;
   }
 
-  addMs(ms: number): void {
-    this.timeNs += ms * 1e6;
+  /** Counts a request that waited. */
+  countWaited(bytes: number, startMs: number): void {
+    this.timeNs += (performance.now() - startMs) * 1e6;
+    this.operations++;
+    this.bytes += bytes;
   }
 }
 

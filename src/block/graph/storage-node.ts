@@ -17,6 +17,7 @@ export class StorageNode extends BlockNode {
   readonly isFilter = false;
   readonly below = undefined;
   readonly #blocks: BlockIo;
+  readonly #alignment: number;
   #length: number;
   /** Counts what a flush would have to make stable. */
   #writes = 0;
@@ -36,6 +37,7 @@ export class StorageNode extends BlockNode {
     this.storage = storage;
     this.filename = filename;
     this.limits = storage.limits;
+    this.#alignment = storage.limits.requestAlignment;
     this.synchronous = storage.synchronous;
     this.#length = length;
     this.#blocks = { read: (at, buffer) => storage.read(at, buffer), write: (at, data) => storage.write(at, data) };
@@ -50,14 +52,14 @@ export class StorageNode extends BlockNode {
   }
 
   protected performRead(offset: number, buffer: Uint8Array): MaybePromise<void> {
-    const alignment = this.limits.requestAlignment;
+    const alignment = this.#alignment;
     if (alignment === 1 || isAligned(offset, buffer.length, alignment)) return this.storage.read(offset, buffer);
     return start(readUnaligned(this.#blocks, offset, buffer, alignment));
   }
 
   protected performWrite(offset: number, data: Uint8Array, flags: RequestFlags): MaybePromise<void> {
     if (offset + data.length > MAX_OFFSET) throw new BlockError('invalid', 'The write ends at or above 2^53');
-    const alignment = this.limits.requestAlignment;
+    const alignment = this.#alignment;
     const written =
       alignment === 1 || isAligned(offset, data.length, alignment)
         ? this.storage.write(offset, data)

@@ -92,7 +92,8 @@ class RawImage implements FormatImage {
   readonly #file: BlockChild;
   readonly #offset: number;
   readonly #hasSize: boolean;
-  #size: number;
+  /** A last sector that is not whole is shown whole, with zeroes: guests know only sectors. */
+  #virtualSize: number;
 
   constructor({ file, options }: OpenContext<OptionValues<typeof openOptions>>) {
     const { offset, size } = options;
@@ -108,12 +109,11 @@ class RawImage implements FormatImage {
     this.#file = file;
     this.#offset = offset;
     this.#hasSize = size !== undefined;
-    this.#size = size ?? file.length - offset;
+    this.#virtualSize = roundUp(size ?? file.length - offset);
   }
 
-  /** A last sector that is not whole is shown whole, with zeroes: guests know only sectors. */
   get virtualSize(): number {
-    return roundUp(this.#size);
+    return this.#virtualSize;
   }
 
   map(offset: number, length: number): Extent {
@@ -129,7 +129,7 @@ class RawImage implements FormatImage {
       );
     }
     return chain(this.#file.truncate(this.#offset + virtualSize), () => {
-      this.#size = virtualSize;
+      this.#virtualSize = virtualSize;
     });
   }
 
