@@ -2,15 +2,17 @@
 import type { ProtocolDriver } from '../driver.ts';
 import { blobProtocol } from './blob/index.ts';
 import { httpProtocol, httpsProtocol } from './http/index.ts';
+import { indexedDbProtocol } from './indexeddb/index.ts';
 import { memoryProtocol } from './memory/index.ts';
 import { nullCoProtocol } from './null-co/index.ts';
 import { opfsProtocol } from './opfs/index.ts';
 
 export const protocolDrivers: readonly ProtocolDriver[] = [
   memoryProtocol,
+  nullCoProtocol,
   opfsProtocol,
+  indexedDbProtocol,
   httpProtocol,
   httpsProtocol,
   blobProtocol,
-  nullCoProtocol,
 ];

@@ -1,7 +1,7 @@
 import type { MaybePromise } from '../../co.ts';
 import { type BlockLimits, BYTE_LIMITS, type Storage, type StorageIdentity } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
-import { ChunkReader } from '../shared/chunk-reader.ts';
+import { ChunkReader, splitChunks } from '../shared/chunk-reader.ts';
 import { closedError, exceptionName, messageOf, readOnlyError } from '../shared/errors.ts';
 
 /** A slice costs the same up to this size. */
@@ -27,7 +27,7 @@ export class BlobStorage implements Storage {
     this.#filename = filename;
     const readAhead = Math.min(READ_AHEAD_BYTES, Math.floor(cacheBytes / 4));
     this.#reader = new ChunkReader(
-      { length: blob.size, chunkBytes: CHUNK_BYTES, load: (offset, length) => this.#load(offset, length) },
+      { length: blob.size, chunkBytes: CHUNK_BYTES, load: (first, count) => this.#load(first, count) },
       {
         cacheBytes,
         parallel: PARALLEL_READS,
@@ -74,7 +74,9 @@ export class BlobStorage implements Storage {
     this.#reader.close(this.#closed());
   }
 
-  async #load(offset: number, length: number): Promise<Uint8Array> {
+  async #load(first: number, count: number): Promise<readonly Uint8Array[]> {
+    const offset = first * CHUNK_BYTES;
+    const length = Math.min(count * CHUNK_BYTES, this.#blob.size - offset);
     let bytes: Uint8Array;
     try {
       bytes = new Uint8Array(await this.#blob.slice(offset, offset + length).arrayBuffer());
@@ -83,7 +85,7 @@ export class BlobStorage implements Storage {
     }
     // The file was cut; a browser that does not notice must not make zeroes of what is gone.
     if (bytes.length !== length) throw this.#changed(undefined, offset, length);
-    return bytes;
+    return splitChunks(bytes, CHUNK_BYTES);
   }
 
   #failed(error: unknown, offset: number, length: number): BlockError {

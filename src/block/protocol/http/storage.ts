@@ -1,6 +1,6 @@
 import { type BlockLimits, BYTE_LIMITS, type Storage, type StorageIdentity } from '../../driver.ts';
 import type { MaybePromise } from '../../co.ts';
-import { ChunkReader, type ChunkSource } from '../shared/chunk-reader.ts';
+import { ChunkReader, splitChunks, type ChunkSource } from '../shared/chunk-reader.ts';
 import { closedError, readOnlyError } from '../shared/errors.ts';
 import type { KeptChunks } from './kept-chunks.ts';
 import { fetchPart, type FirstLook } from './remote-file.ts';
@@ -35,7 +35,7 @@ export class HttpStorage implements Storage {
   #keptBytes = 0;
   #open = true;
 
-  /** @param look undefined when the server was not asked and everything known comes from `kept` */
+  /** @param kept chunks of that identity from earlier visits, if they are kept at all */
   constructor(
     requester: Requester,
     options: HttpStorageOptions,
@@ -56,8 +56,7 @@ export class HttpStorage implements Storage {
 
   /** Takes what the first request brought, so that it is not asked for again. */
   seed(look: FirstLook, chunkBytes: number): void {
-    for (let index = 0; index * chunkBytes < look.start.length; index++) {
-      const chunk = look.start.slice(index * chunkBytes, (index + 1) * chunkBytes);
+    for (const [index, chunk] of splitChunks(look.start, chunkBytes).entries()) {
       this.#kept?.put(index, chunk);
       this.#reader.seed(index, chunk);
     }
@@ -108,11 +107,7 @@ export class HttpStorage implements Storage {
     const source = {
       length: this.#identity.size,
       chunkBytes,
-      load: async (offset: number, length: number) => {
-        const bytes = await fetchPart(this.#requester, this.#identity, offset, length);
-        if (this.#open) this.#keep(offset, bytes, chunkBytes);
-        return bytes;
-      },
+      load: (first: number, count: number) => this.#load(first, count, chunkBytes),
     };
     const kept = this.#kept;
     if (kept === undefined) return source;
@@ -126,11 +121,12 @@ export class HttpStorage implements Storage {
     };
   }
 
-  #keep(offset: number, bytes: Uint8Array, chunkBytes: number): void {
-    if (this.#kept === undefined) return;
-    for (let at = 0; at < bytes.length; at += chunkBytes) {
-      this.#kept.put((offset + at) / chunkBytes, bytes.subarray(at, at + chunkBytes));
-    }
+  async #load(first: number, count: number, chunkBytes: number): Promise<readonly Uint8Array[]> {
+    const offset = first * chunkBytes;
+    const length = Math.min(count * chunkBytes, this.#identity.size - offset);
+    const chunks = splitChunks(await fetchPart(this.#requester, this.#identity, offset, length), chunkBytes);
+    if (this.#open) for (const [place, chunk] of chunks.entries()) this.#kept?.put(first + place, chunk);
+    return chunks;
   }
 
   #refuseClosed(): void {

@@ -8,13 +8,15 @@ import { ChunkCache } from './chunk-cache.ts';
 import { ReadAhead, type ReadAheadLimits } from './read-ahead.ts';
 
 export interface ChunkSource {
-  /** Bytes. */
+  /** Bytes, now. */
   readonly length: number;
   readonly chunkBytes: number;
-  /** Fetches whole chunks: exactly `length` bytes, which end at a chunk's border or at the end of the source. */
-  load(offset: number, length: number): Promise<Uint8Array>;
+  /** Fetches chunks that lie side by side. Each has memory of its own: a view would keep what it is a view of alive. */
+  load(first: number, count: number): Promise<readonly Uint8Array[]>;
   /** A chunk that can be had without waiting, of the caller's own memory. */
   loadNow?(index: number): Uint8Array | undefined;
+  /** Chunks that reading ahead leaves out. */
+  skipAhead?(index: number): boolean;
 }
 
 export interface ChunkReaderLimits {
@@ -27,6 +29,9 @@ export interface ChunkReaderLimits {
 }
 
 interface Awaited {
+  requested: boolean;
+  /** The chunk was changed after it was requested: what comes is good only for who waits already. */
+  stale: boolean;
   readonly promise: Promise<Uint8Array>;
   readonly resolve: (chunk: Uint8Array) => void;
   readonly reject: (error: unknown) => void;
@@ -67,8 +72,33 @@ export class ChunkReader {
       else this.#copy(index, chunk, offset, buffer);
     }
     const waiting = missing === undefined ? undefined : this.#readMissing(missing, offset, buffer);
-    this.#fetchAhead(offset, end);
+    this.noteRead(offset, end);
     return waiting;
+  }
+
+  /** One chunk, at once when it is there. Who changes it must `forget` it first. */
+  fetch(index: number): MaybePromise<Uint8Array> {
+    return this.#chunkNow(index) ?? this.#want(index, this.#demanded);
+  }
+
+  /** Drops a chunk that is about to change, also when it is on its way. */
+  forget(index: number): void {
+    this.#cache.delete(index);
+    const awaited = this.#awaited.get(index);
+    if (awaited?.requested === true) awaited.stale = true;
+  }
+
+  /** Fetches ahead if the read belongs to a sequential stream. `read` does this by itself. */
+  noteRead(offset: number, end: number): void {
+    const range = this.#readAhead.note(offset, end);
+    if (range === undefined) return;
+    const { length, chunkBytes } = this.#source;
+    const to = Math.min(range.to, length);
+    for (let index = Math.floor(range.from / chunkBytes); index * chunkBytes < to; index++) {
+      if (this.#source.skipAhead?.(index) === true || this.#chunkNow(index) !== undefined) continue;
+      // A chunk that cannot be fetched ahead is asked for again when it is needed, and its error is heard then.
+      this.#want(index, this.#ahead).catch(() => undefined);
+    }
   }
 
   /** Puts a chunk into the cache that came by another way. The chunk owns its whole memory. */
@@ -111,21 +141,9 @@ export class ChunkReader {
     if (failed !== undefined) throw failed.reason;
   }
 
-  #fetchAhead(offset: number, end: number): void {
-    const range = this.#readAhead.note(offset, end);
-    if (range === undefined) return;
-    const { length, chunkBytes } = this.#source;
-    const to = Math.min(range.to, length);
-    for (let index = Math.floor(range.from / chunkBytes); index * chunkBytes < to; index++) {
-      if (this.#chunkNow(index) !== undefined) continue;
-      // A chunk that cannot be fetched ahead is asked for again when it is needed, and its error is heard then.
-      this.#want(index, this.#ahead).catch(() => undefined);
-    }
-  }
-
   #want(index: number, queue: Set<number>): Promise<Uint8Array> {
     let awaited = this.#awaited.get(index);
-    if (awaited === undefined) {
+    if (awaited === undefined || awaited.stale) {
       awaited = newAwaited();
       this.#awaited.set(index, awaited);
       queue.add(index);
@@ -149,9 +167,10 @@ export class ChunkReader {
   #pump(): void {
     while (this.#requests < this.#limits.parallel && this.#demanded.size + this.#ahead.size > 0) {
       const { first, count } = this.#takeRun();
+      const run = Array.from({ length: count }, (_, place) => this.#awaited.get(first + place)!);
       this.#requests++;
-      this.#request(first, count)
-        .catch((error: unknown) => this.#runFailed(first, count, error))
+      this.#request(first, run)
+        .catch((error: unknown) => this.#runFailed(first, run, error))
         .finally(() => {
           this.#requests--;
           this.#pump();
@@ -173,27 +192,27 @@ export class ChunkReader {
     return { first, count: end - first };
   }
 
-  async #request(first: number, count: number): Promise<void> {
-    const { chunkBytes, length } = this.#source;
-    const start = first * chunkBytes;
-    const end = Math.min(start + count * chunkBytes, length);
-    const bytes = await this.#source.load(start, end - start);
-    if (this.#closedBy !== undefined) return;
-    for (let index = first; index < first + count; index++) {
-      const at = (index - first) * chunkBytes;
-      // Each chunk gets memory of its own, or one of them in the cache would keep all of them alive.
-      const chunk = count === 1 ? bytes : bytes.slice(at, at + chunkBytes);
-      this.#cache.put(index, chunk);
-      this.#awaited.get(index)?.resolve(chunk);
-      this.#awaited.delete(index);
+  async #request(first: number, run: readonly Awaited[]): Promise<void> {
+    for (const awaited of run) awaited.requested = true;
+    const chunks = await this.#source.load(first, run.length);
+    if (this.#closedBy !== undefined) throw this.#closedBy;
+    for (const [place, awaited] of run.entries()) {
+      const chunk = chunks[place]!;
+      if (!awaited.stale) this.#cache.put(first + place, chunk);
+      awaited.resolve(chunk);
+      this.#noLongerAwaited(first + place, awaited);
     }
   }
 
-  #runFailed(first: number, count: number, error: unknown): void {
-    for (let index = first; index < first + count; index++) {
-      this.#awaited.get(index)?.reject(error);
-      this.#awaited.delete(index);
+  #runFailed(first: number, run: readonly Awaited[], error: unknown): void {
+    for (const [place, awaited] of run.entries()) {
+      awaited.reject(error);
+      this.#noLongerAwaited(first + place, awaited);
     }
+  }
+
+  #noLongerAwaited(index: number, awaited: Awaited): void {
+    if (this.#awaited.get(index) === awaited) this.#awaited.delete(index);
   }
 }
 
@@ -204,5 +223,13 @@ function newAwaited(): Awaited {
     resolve = fulfil;
     reject = fail;
   });
-  return { promise, resolve, reject };
+  return { promise, resolve, reject, requested: false, stale: false };
+}
+
+/** Cuts bytes into chunks that own their memory. */
+export function splitChunks(bytes: Uint8Array, chunkBytes: number): readonly Uint8Array[] {
+  if (bytes.length <= chunkBytes && bytes.length === bytes.buffer.byteLength) return [bytes];
+  const chunks: Uint8Array[] = [];
+  for (let at = 0; at < bytes.length; at += chunkBytes) chunks.push(bytes.slice(at, at + chunkBytes));
+  return chunks;
 }

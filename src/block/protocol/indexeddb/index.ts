@@ -1,0 +1,1 @@
+export { indexedDbProtocol } from './driver.ts';
