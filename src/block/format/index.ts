@@ -1,5 +1,6 @@
 import type { FormatDriver } from '../driver.ts';
+import { qcow2 } from './qcow2/driver.ts';
 import { raw } from './raw/driver.ts';
 
 /** Every format, in the order in which probing prefers them when two are equally sure. */
-export const formatDrivers: readonly FormatDriver[] = [raw];
+export const formatDrivers: readonly FormatDriver[] = [qcow2, raw];

@@ -63,11 +63,11 @@ function encryptionName(method: number): string {
 }
 
 /**
- * Says why an image may not be written to, whatever its file allows.
+ * Says why an image may not be opened for writing, whatever its file allows, but to repair it.
  *
- * @returns the error to throw at an attempt, or undefined
+ * @returns the error to throw, or undefined
  */
-export function writeObstacle(header: Qcow2Header): BlockError | undefined {
+export function openObstacle(header: Qcow2Header): BlockError | undefined {
   if (header.nbSnapshots > 0) {
     return new BlockError(
       'unsupported',
@@ -82,6 +82,17 @@ export function writeObstacle(header: Qcow2Header): BlockError | undefined {
     );
   }
   return undefined;
+}
+
+/** The same for an image that was opened to be repaired: what else stands in the way of writing guest data. */
+export function writeObstacle(header: Qcow2Header): BlockError | undefined {
+  const obstacle = openObstacle(header);
+  if (obstacle !== undefined) return obstacle;
+  if ((header.incompatibleFeatures & INCOMPATIBLE_DIRTY) === 0n && header.autoclearFeatures === 0n) return undefined;
+  return new BlockError(
+    'permission',
+    'The image was opened to be checked, and before it is written it must be prepared for that: open it again without `check`',
+  );
 }
 
 function unsupported(feature: string): BlockError {

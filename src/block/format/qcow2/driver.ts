@@ -1,0 +1,82 @@
+/**
+ * `qcow2`: QEMU's native format, versions 2 and 3.
+ *
+ * Source: QEMU, docs/interop/qcow2.rst; option names from BlockdevOptionsQcow2 and qemu-img.
+ */
+import { settle, type Co } from '../../co.ts';
+import type { FormatDriver, FormatImage, OpenContext } from '../../driver.ts';
+import { repairDirty } from './check.ts';
+import { create } from './create.ts';
+import { createOptions } from './create-options.ts';
+import { checkFeatures, openObstacle, writeObstacle } from './features.ts';
+import { encodeFields, readHeader, type Qcow2Header } from './header.ts';
+import { Qcow2Image } from './image.ts';
+import { FIELD, INCOMPATIBLE_DIRTY, MAGIC } from './layout.ts';
+import { measure } from './measure.ts';
+import { Metadata } from './metadata.ts';
+import { cacheSizes, lazyRefcounts, openOptions, type OpenOptions } from './open-options.ts';
+import { layoutSequential, SEQUENTIAL_CLUSTER_SIZE } from './sequential.ts';
+import { readWholeTables } from './whole-tables.ts';
+
+export const qcow2: FormatDriver<typeof openOptions, typeof createOptions> = {
+  kind: 'format',
+  name: 'qcow2',
+  capabilities: {
+    write: true,
+    create: true,
+    backing: true,
+    snapshots: false,
+    bitmaps: false,
+    check: true,
+    repair: true,
+    resize: true,
+    compress: false,
+  },
+  openOptions,
+  createOptions,
+
+  /** The magic number and a version of 2 or more, which tells it from `qcow`. */
+  probe({ head }) {
+    if (head.length < FIELD.version + 4) return 0;
+    const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
+    return view.getUint32(FIELD.magic) === MAGIC && view.getUint32(FIELD.version) >= 2 ? 100 : 0;
+  },
+
+  open: (context) => openImage(context),
+  create,
+  sequential: { unit: SEQUENTIAL_CLUSTER_SIZE, storesZeroes: false, layout: layoutSequential },
+  measure,
+};
+
+function* openImage({ file, options, flags }: OpenContext<OpenOptions>): Co<FormatImage> {
+  let header = yield* readHeader(file);
+  checkFeatures(header);
+  const { readOnly } = flags;
+  // Who comes to repair may open what nobody may write to.
+  if (!readOnly && flags.check !== true) header = yield* prepareForWriting(file, header);
+  const settings = {
+    file,
+    readOnly,
+    ...cacheSizes(options, header),
+    lazyRefcounts: lazyRefcounts(options, header),
+    overlapCheck: options['overlap-check'],
+    passDiscardRequest: options['pass-discard-request'],
+    passDiscardOther: options['pass-discard-other'],
+    obstacle: writeObstacle(header),
+  };
+  return new Qcow2Image(new Metadata(settings, header, yield* readWholeTables(file, header, readOnly)));
+}
+
+/** Repairs what was not closed, and says that features which this implementation does not keep up are out of date. */
+function* prepareForWriting(file: OpenContext['file'], header: Qcow2Header): Co<Qcow2Header> {
+  const obstacle = openObstacle(header);
+  if (obstacle !== undefined) throw obstacle;
+  let prepared = header;
+  if ((prepared.incompatibleFeatures & INCOMPATIBLE_DIRTY) !== 0n) prepared = yield* repairDirty(file, prepared);
+  if (prepared.autoclearFeatures === 0n) return prepared;
+  prepared = { ...prepared, autoclearFeatures: 0n };
+  const field = encodeFields(prepared).subarray(FIELD.autoclearFeatures, FIELD.autoclearFeatures + 8);
+  yield* settle(file.write(FIELD.autoclearFeatures, field));
+  yield* settle(file.flush());
+  return prepared;
+}

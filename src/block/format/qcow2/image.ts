@@ -1,0 +1,125 @@
+/** An opened qcow2 image: the verbs that the core calls, each handed on to the file that knows it. */
+import { chain, start, type Co, type MaybePromise } from '../../co.ts';
+import {
+  BYTE_LIMITS,
+  type Allocation,
+  type BlockLimits,
+  type CheckFix,
+  type CheckResult,
+  type FileReference,
+  type FormatImage,
+  type FormatInfo,
+  type Preallocation,
+  type Progress,
+  type RequestFlags,
+} from '../../driver.ts';
+import type { Extent } from '../../extent.ts';
+import { SECTOR_SIZE } from '../../limits.ts';
+import { allocate } from './allocate.ts';
+import { checkImage } from './check.ts';
+import { writeObstacle } from './features.ts';
+import { changeBackingFile, setBackingIdentity } from './header-change.ts';
+import { backingFileOf, backingFormatOf, backingIdentityOf } from './header.ts';
+import { formatInfo } from './info.ts';
+import { Mapper } from './map.ts';
+import type { Metadata } from './metadata.ts';
+import { resize } from './resize.ts';
+import { readWholeTables } from './whole-tables.ts';
+import { discard, markZero } from './zero.ts';
+
+export class Qcow2Image implements FormatImage {
+  readonly limits: BlockLimits;
+  readonly allocationUnit: number;
+  readonly hasZeroInit = true;
+  readonly #metadata: Metadata;
+  readonly #mapper: Mapper;
+  #virtualSize: number;
+
+  constructor(metadata: Metadata) {
+    const { clusterSize } = metadata.geometry;
+    this.#metadata = metadata;
+    this.#mapper = new Mapper(metadata);
+    this.#virtualSize = wholeSectors(metadata.header.size);
+    this.allocationUnit = clusterSize;
+    this.limits = { ...BYTE_LIMITS, writeZeroesAlignment: clusterSize, discardAlignment: clusterSize };
+  }
+
+  get virtualSize(): number {
+    return this.#virtualSize;
+  }
+
+  get backing(): FileReference | undefined {
+    const filename = backingFileOf(this.#metadata.header);
+    const format = backingFormatOf(this.#metadata.header);
+    if (filename === undefined) return undefined;
+    return format === undefined ? { filename } : { filename, format };
+  }
+
+  get backingIdentity(): string | undefined {
+    return backingIdentityOf(this.#metadata.header);
+  }
+
+  map(offset: number, length: number): MaybePromise<Extent> {
+    return this.#mapper.map(offset, length);
+  }
+
+  allocate(offset: number, length: number): MaybePromise<Allocation> {
+    return start(allocate(this.#metadata, offset, length));
+  }
+
+  markZero(offset: number, length: number, flags: RequestFlags): MaybePromise<number> {
+    return start(markZero(this.#metadata, offset, length, flags));
+  }
+
+  discard(offset: number, length: number): MaybePromise<number> {
+    return start(discard(this.#metadata, offset, length));
+  }
+
+  resize(virtualSize: number, preallocation: Preallocation): MaybePromise<void> {
+    return chain(start(resize(this.#metadata, this.#virtualSize, virtualSize, preallocation)), () => {
+      this.#virtualSize = virtualSize;
+    });
+  }
+
+  changeBackingFile(reference: FileReference | undefined): MaybePromise<void> {
+    return start(changeBackingFile(this.#metadata, reference));
+  }
+
+  setBackingIdentity(identity: string): MaybePromise<void> {
+    return start(setBackingIdentity(this.#metadata, identity));
+  }
+
+  check(fix: CheckFix, progress?: Progress): MaybePromise<CheckResult> {
+    return start(this.#metadata.lock.run(() => this.#check(fix, progress)));
+  }
+
+  *#check(fix: CheckFix, progress: Progress | undefined): Co<CheckResult> {
+    const metadata = this.#metadata;
+    const { readOnly } = metadata.settings;
+    if (!readOnly) yield* metadata.settleAll();
+    const { result, header } = yield* checkImage(metadata.file, metadata.header, readOnly ? 'none' : fix, progress);
+    if (!readOnly && fix !== 'none') {
+      metadata.replace(header, yield* readWholeTables(metadata.file, header, readOnly), writeObstacle(header));
+    }
+    return result;
+  }
+
+  info(): FormatInfo {
+    return formatInfo(this.#metadata.header, this.#virtualSize);
+  }
+
+  flush(): MaybePromise<void> {
+    if (this.#metadata.settings.readOnly) return;
+    return start(this.#metadata.lock.run(() => this.#metadata.writeBack()));
+  }
+
+  close(): MaybePromise<void> {
+    if (this.#metadata.settings.readOnly) return;
+    return start(this.#metadata.lock.run(() => this.#metadata.settleAll()));
+  }
+}
+
+/** A disk has whole sectors only. */
+function wholeSectors(size: number): number {
+  return size - (size % SECTOR_SIZE);
+}

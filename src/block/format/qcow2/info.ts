@@ -1,0 +1,41 @@
+/** What `info` shows of an image, with QEMU's key names. Source: QEMU, ImageInfoSpecificQCow2. */
+import type { FormatInfo } from '../../driver.ts';
+import { backingFileOf, backingFormatOf, clusterSizeOf, compressionTypeOf, type Qcow2Header } from './header.ts';
+import {
+  COMPATIBLE_LAZY_REFCOUNTS,
+  COMPRESSION_ZSTD,
+  INCOMPATIBLE_CORRUPT,
+  INCOMPATIBLE_DIRTY,
+  INCOMPATIBLE_EXTENDED_L2,
+} from './layout.ts';
+
+export function formatInfo(header: Qcow2Header, virtualSize: number): FormatInfo {
+  const backingFilename = backingFileOf(header);
+  const backingFormat = backingFormatOf(header);
+  return {
+    format: 'qcow2',
+    virtualSize,
+    clusterSize: clusterSizeOf(header),
+    ...(backingFilename === undefined ? {} : { backingFilename }),
+    ...(backingFilename === undefined || backingFormat === undefined ? {} : { backingFormat }),
+    dirty: (header.incompatibleFeatures & INCOMPATIBLE_DIRTY) !== 0n,
+    corrupt: (header.incompatibleFeatures & INCOMPATIBLE_CORRUPT) !== 0n,
+    encrypted: false,
+    specific: specificInfo(header),
+  };
+}
+
+function specificInfo(header: Qcow2Header): Record<string, unknown> {
+  const common = {
+    'compression-type': compressionTypeOf(header) === COMPRESSION_ZSTD ? 'zstd' : 'zlib',
+    'refcount-bits': 2 ** header.refcountOrder,
+  };
+  if (header.version === 2) return { compat: '0.10', ...common };
+  return {
+    compat: '1.1',
+    ...common,
+    'lazy-refcounts': (header.compatibleFeatures & COMPATIBLE_LAZY_REFCOUNTS) !== 0n,
+    corrupt: (header.incompatibleFeatures & INCOMPATIBLE_CORRUPT) !== 0n,
+    'extended-l2': (header.incompatibleFeatures & INCOMPATIBLE_EXTENDED_L2) !== 0n,
+  };
+}

@@ -1,0 +1,152 @@
+/**
+ * Where guest bytes are: the path of every read and write. With the slice of the L2 table in the cache it is a few lookups in
+ * typed arrays, without a promise, a coroutine or any object but the answer.
+ *
+ * Source: qcow2 specification, "Cluster mapping".
+ */
+import { start, type Co, type MaybePromise } from '../../co.ts';
+import type { BlockChild } from '../../driver.ts';
+import { BlockError } from '../../error.ts';
+import { backingExtent, dataExtent, NO_OFFSET, zeroExtent, type Extent } from '../../extent.ts';
+import type { SliceCache } from './cache.ts';
+import { decodeEntry } from './l2-entry.ts';
+import { ENTRY_LENGTH } from './layout.ts';
+import type { Metadata } from './metadata.ts';
+
+/** Bits 53 to 55 of an offset, which numbers cannot hold, the reserved bits, and the flag of compressed clusters. */
+const NOT_PLAIN_HIGH = 0x7fe00000;
+
+/** An answer for tables that are not there covers so many of them at most. */
+const MAX_MISSING_TABLES = 4096;
+
+export class Mapper {
+  readonly #metadata: Metadata;
+  readonly #file: BlockChild;
+  readonly #l2: SliceCache;
+  readonly #clusterSize: number;
+  readonly #entriesPerSlice: number;
+  readonly #sliceSpan: number;
+  /** Powers of two: multiplying by them is exact, and faster than dividing. */
+  readonly #perCluster: number;
+  readonly #perSlice: number;
+  /** Low bits that are zero in the entry of a data cluster: its offset is a multiple of the cluster size. */
+  readonly #notPlainLow: number;
+
+  constructor(metadata: Metadata) {
+    const { clusterSize, entriesPerSlice, sliceSpan } = metadata.geometry;
+    this.#metadata = metadata;
+    this.#file = metadata.file;
+    this.#l2 = metadata.l2;
+    this.#clusterSize = clusterSize;
+    this.#entriesPerSlice = entriesPerSlice;
+    this.#sliceSpan = sliceSpan;
+    this.#perCluster = 1 / clusterSize;
+    this.#perSlice = 1 / sliceSpan;
+    this.#notPlainLow = clusterSize - 1;
+  }
+
+  /** @see FormatImage.map */
+  map(guestOffset: number, length: number): MaybePromise<Extent> {
+    const slice = Math.floor(guestOffset * this.#perSlice);
+    const slot = this.#l2.lookup(slice);
+    if (slot >= 0) return this.#mapCached(slot, slice, guestOffset, length);
+    return this.#missing(guestOffset, length) ?? start(this.#mapUncached(slice, guestOffset, length));
+  }
+
+  /** The answer for L2 tables that do not exist, or undefined where there is one. */
+  #missing(guestOffset: number, length: number): Extent | undefined {
+    const { tableSpan } = this.#metadata.geometry;
+    const end = guestOffset + length;
+    const first = Math.floor(guestOffset / tableSpan);
+    let table = first;
+    while (table - first < MAX_MISSING_TABLES && table * tableSpan < end && this.#metadata.tableOffset(table) === 0)
+      table++;
+    if (table === first) return undefined;
+    return backingExtent(Math.min(table * tableSpan, end) - guestOffset);
+  }
+
+  *#mapUncached(slice: number, guestOffset: number, length: number): Co<Extent> {
+    const slot = yield* this.#l2.load(slice);
+    if (slot >= 0) return this.#mapCached(slot, slice, guestOffset, length);
+    // The table went away while its slice was being read.
+    return backingExtent(Math.min(length, (slice + 1) * this.#sliceSpan - guestOffset));
+  }
+
+  #mapCached(slot: number, slice: number, guestOffset: number, length: number): Extent {
+    const within = guestOffset - slice * this.#sliceSpan;
+    const index = Math.floor(within * this.#perCluster);
+    const inCluster = within - index * this.#clusterSize;
+    const view = this.#l2.view(slot);
+    const at = this.#l2.start(slot) + index * ENTRY_LENGTH;
+    const high = view.getInt32(at);
+    const low = view.getInt32(at + 4);
+    const wanted = Math.ceil((inCluster + length) * this.#perCluster);
+    const clusters = wanted === 1 ? 1 : Math.min(wanted, this.#entriesPerSlice - index);
+    if ((high & NOT_PLAIN_HIGH) === 0 && (low & this.#notPlainLow) === 0) {
+      const hostOffset = (high & ~0x80000000) * 2 ** 32 + (low >>> 0);
+      if (hostOffset !== 0) {
+        const run = clusters === 1 ? 1 : this.#dataRun(view, at, high, hostOffset, clusters);
+        const writable = high < 0 && this.#l2.marked(slot);
+        return dataExtent(
+          this.#file,
+          hostOffset + inCluster,
+          Math.min(length, run * this.#clusterSize - inCluster),
+          writable,
+        );
+      }
+      if (high === 0) {
+        const run = clusters === 1 ? 1 : sameRun(view, at, 0, clusters);
+        return backingExtent(Math.min(length, run * this.#clusterSize - inCluster));
+      }
+    }
+    return this.#mapSpecial(view, at, guestOffset - inCluster, inCluster, length, clusters);
+  }
+
+  /** How many clusters lie in a row in the file as they do on the disk. */
+  #dataRun(view: DataView, first: number, high: number, hostOffset: number, limit: number): number {
+    let run = 1;
+    let expected = hostOffset + this.#clusterSize;
+    for (let at = first + ENTRY_LENGTH; run < limit; run++, at += ENTRY_LENGTH) {
+      const nextHigh = view.getInt32(at);
+      // The same flags, and the offset that follows: bits that do not belong there make them differ.
+      if ((nextHigh ^ high) < 0 || (nextHigh & 0x7fffffff) * 2 ** 32 + view.getUint32(at + 4) !== expected) break;
+      expected += this.#clusterSize;
+    }
+    return run;
+  }
+
+  /** Zero clusters, and all that is refused. */
+  #mapSpecial(view: DataView, at: number, guest: number, inCluster: number, length: number, clusters: number): Extent {
+    const high = view.getUint32(at);
+    const low = view.getUint32(at + 4);
+    const entry = decodeEntry(high, low, this.#metadata.geometry, guest);
+    if (entry.kind === 'zero') {
+      const reserved = entry.hostOffset !== 0;
+      const run = reserved ? 1 : sameRun(view, at, low, clusters);
+      return zeroExtent(
+        Math.min(length, run * this.#clusterSize - inCluster),
+        reserved ? entry.hostOffset + inCluster : NO_OFFSET,
+      );
+    }
+    if (entry.kind === 'compressed') throw compressedCluster(guest);
+    throw new BlockError('internal', `The L2 entry of the guest cluster at offset ${guest} was not understood`);
+  }
+}
+
+/** How many entries in a row are (0, `low`). */
+function sameRun(view: DataView, first: number, low: number, limit: number): number {
+  let run = 1;
+  for (let at = first + ENTRY_LENGTH; run < limit; run++, at += ENTRY_LENGTH) {
+    if (view.getUint32(at) !== 0 || view.getUint32(at + 4) !== low) break;
+  }
+  return run;
+}
+
+/** The error for a cluster that is stored compressed. */
+export function compressedCluster(guestOffset: number): BlockError {
+  return new BlockError(
+    'unsupported',
+    `The guest cluster at offset ${guestOffset} is compressed; compressed clusters are not supported`,
+    { offset: guestOffset },
+  );
+}

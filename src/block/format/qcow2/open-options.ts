@@ -1,0 +1,101 @@
+/** Options of an image that is opened, with QEMU's names, and how large its caches become. */
+import { BlockError } from '../../error.ts';
+import type { OptionSchema, OptionValues } from '../../options.ts';
+import { clusterSizeOf, type Qcow2Header } from './header.ts';
+import { COMPATIBLE_LAZY_REFCOUNTS } from './layout.ts';
+
+export const openOptions = {
+  'lazy-refcounts': { type: 'boolean', help: 'Postpone refcount updates; without it, as the image says' },
+  'pass-discard-request': { type: 'boolean', help: 'Tell the file of clusters that the guest discards', default: true },
+  'pass-discard-other': { type: 'boolean', help: 'Tell the file of other clusters that become free', default: false },
+  'overlap-check': {
+    type: 'enum',
+    values: ['none', 'constant', 'cached', 'all'],
+    help: 'Which of its structures are protected against being overwritten',
+    default: 'cached',
+  },
+  'cache-size': { type: 'size', help: 'Bytes of the metadata caches together' },
+  'l2-cache-size': { type: 'size', help: 'Bytes of the L2 table cache' },
+  'l2-cache-entry-size': { type: 'size', help: 'Bytes of L2 table that are read at once; a power of two' },
+  'refcount-cache-size': { type: 'size', help: 'Bytes of the refcount block cache' },
+} as const satisfies OptionSchema;
+
+export type OpenOptions = OptionValues<typeof openOptions>;
+
+export interface CacheSizes {
+  readonly sliceBytes: number;
+  readonly l2Slices: number;
+  readonly refcountSliceBytes: number;
+  readonly refcountSlices: number;
+}
+
+/** One request to any storage brings it, and it maps 32 MiB of a disk with clusters of 64 KiB. QEMU's default too. */
+const DEFAULT_SLICE_BYTES = 4096;
+/** Maps 128 GiB of a disk with clusters of 64 KiB. */
+const MAX_DEFAULT_L2_BYTES = 16 * 1024 * 1024;
+/** QEMU keeps four clusters; blocks are read in slices here, so large clusters need no more. */
+const MAX_DEFAULT_REFCOUNT_BYTES = 1024 * 1024;
+const REFCOUNT_CLUSTERS = 4;
+/** Changing a slice and what belongs to it takes a few; half of a cache may be waiting to be written. */
+const MIN_SLICES = 8;
+/** A cache that no browser tab could hold is a mistake of the caller's. */
+const MAX_CACHE_BYTES = 1024 * 1024 * 1024;
+
+/**
+ * @returns slices in each cache: no more than the image has, no fewer than work takes
+ * @throws BlockError `invalid` for sizes that contradict each other or the image
+ */
+export function cacheSizes(options: OpenOptions, header: Qcow2Header): CacheSizes {
+  const clusterSize = clusterSizeOf(header);
+  const sliceBytes = options['l2-cache-entry-size'] ?? Math.min(clusterSize, DEFAULT_SLICE_BYTES);
+  if (sliceBytes < 512 || sliceBytes > clusterSize || Math.log2(sliceBytes) % 1 !== 0) {
+    throw new BlockError(
+      'invalid',
+      `L2 cache entry size must be a power of two between 512 and the cluster size (${clusterSize}), not ${sliceBytes}`,
+    );
+  }
+  const { l2Bytes, refcountBytes } = cacheBytes(options, clusterSize);
+  const refcountSliceBytes = Math.min(clusterSize, DEFAULT_SLICE_BYTES);
+  const neededL2 = Math.ceil(header.size / (clusterSize * (sliceBytes / 8)));
+  return {
+    sliceBytes,
+    l2Slices: Math.max(MIN_SLICES, Math.min(neededL2, Math.floor(l2Bytes / sliceBytes))),
+    refcountSliceBytes,
+    refcountSlices: Math.max(MIN_SLICES, Math.floor(refcountBytes / refcountSliceBytes)),
+  };
+}
+
+function cacheBytes(options: OpenOptions, clusterSize: number): { l2Bytes: number; refcountBytes: number } {
+  const { 'cache-size': both, 'l2-cache-size': l2, 'refcount-cache-size': refcount } = options;
+  for (const [name, bytes] of Object.entries({
+    'cache-size': both,
+    'l2-cache-size': l2,
+    'refcount-cache-size': refcount,
+  })) {
+    if (bytes !== undefined && bytes > MAX_CACHE_BYTES) {
+      throw new BlockError('invalid', `Option '${name}' is ${bytes} bytes; the limit is ${MAX_CACHE_BYTES}`);
+    }
+  }
+  const defaultRefcount = Math.min(REFCOUNT_CLUSTERS * clusterSize, MAX_DEFAULT_REFCOUNT_BYTES);
+  if (both === undefined) return { l2Bytes: l2 ?? MAX_DEFAULT_L2_BYTES, refcountBytes: refcount ?? defaultRefcount };
+  if (l2 !== undefined && refcount !== undefined) {
+    throw new BlockError(
+      'invalid',
+      'cache-size, l2-cache-size and refcount-cache-size may not be set at the same time',
+    );
+  }
+  if ((l2 ?? 0) > both) throw new BlockError('invalid', 'l2-cache-size may not exceed cache-size');
+  if ((refcount ?? 0) > both) throw new BlockError('invalid', 'refcount-cache-size may not exceed cache-size');
+  if (l2 !== undefined) return { l2Bytes: l2, refcountBytes: both - l2 };
+  const refcountBytes = refcount ?? Math.min(defaultRefcount, both);
+  return { l2Bytes: both - refcountBytes, refcountBytes };
+}
+
+/** @throws BlockError `invalid` when lazy refcounts are asked for and the image's version does not have them */
+export function lazyRefcounts(options: OpenOptions, header: Qcow2Header): boolean {
+  const lazy = options['lazy-refcounts'] ?? (header.compatibleFeatures & COMPATIBLE_LAZY_REFCOUNTS) !== 0n;
+  if (lazy && header.version === 2) {
+    throw new BlockError('invalid', 'Lazy refcounts require a qcow2 image of compatibility level 1.1 (version 3)');
+  }
+  return lazy;
+}

@@ -1,0 +1,205 @@
+/** Changing the size of the disk. */
+import { settle, type Co } from '../../co.ts';
+import type { Preallocation } from '../../driver.ts';
+import { BlockError } from '../../error.ts';
+import { readEntry } from './allocate.ts';
+import { EntryTable } from './entry-table.ts';
+import { ENTRY_LENGTH, MAX_L1_BYTES } from './layout.ts';
+import { entryLow, ownedHigh } from './l2-entry.ts';
+import { compressedCluster } from './map.ts';
+import type { Metadata } from './metadata.ts';
+import { changeClusters } from './zero.ts';
+
+/**
+ * @param oldSize bytes of the disk now @param newSize bytes, a multiple of 512
+ * @throws BlockError `invalid` when the format cannot hold a disk of that size with these clusters, `unsupported` for
+ *   preallocation that storage in a browser cannot promise, and what the storage throws
+ * @see FormatImage.resize
+ */
+export function* resize(metadata: Metadata, oldSize: number, newSize: number, preallocation: Preallocation): Co<void> {
+  metadata.assertWritable();
+  if (preallocation === 'falloc' || preallocation === 'full') {
+    throw new BlockError(
+      'unsupported',
+      `Preallocation '${preallocation}' is not supported here: use 'off' or 'metadata'`,
+    );
+  }
+  if (newSize < oldSize) yield* shrink(metadata, newSize);
+  else yield* grow(metadata, oldSize, newSize, preallocation);
+}
+
+// ── Growing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function* grow(metadata: Metadata, oldSize: number, newSize: number, preallocation: Preallocation): Co<void> {
+  // Nothing should be there. What is there all the same was never the guest's, and must not show.
+  yield* forgetBehind(metadata, oldSize);
+  yield* clearTail(metadata, oldSize);
+  yield* metadata.lock.run(() => growL1(metadata, Math.ceil(newSize / metadata.geometry.tableSpan)));
+  if (preallocation === 'metadata') yield* preallocate(metadata, oldSize, newSize);
+  yield* metadata.lock.run(function* () {
+    metadata.updateHeader({ size: newSize });
+    yield* metadata.writeBack();
+  });
+}
+
+/** Moves the L1 table to where a larger one fits. The header leads to it when it is on the disk. */
+function* growL1(metadata: Metadata, entries: number): Co<void> {
+  const { file, geometry, l1, settings } = metadata;
+  const { clusterSize } = geometry;
+  if (entries <= l1.entries) return;
+  if (entries * ENTRY_LENGTH > MAX_L1_BYTES) {
+    throw new BlockError(
+      'invalid',
+      `A disk of that size needs an L1 table of ${entries * ENTRY_LENGTH} bytes; the limit is ${MAX_L1_BYTES}. ` +
+        'Convert the image to larger clusters',
+    );
+  }
+  file.event('l1_grow_alloc_table');
+  const clusters = Math.ceil((entries * ENTRY_LENGTH) / clusterSize);
+  const run = yield* metadata.allocator.take(clusters, { exact: true });
+  const grown = l1.grown(entries * ENTRY_LENGTH);
+  try {
+    file.event('l1_grow_write_table');
+    // Up to the end of its clusters, so that the file reaches as far as they do.
+    yield* settle(file.write(run.first * clusterSize, l1.grown(clusters * clusterSize)));
+  } catch (error) {
+    metadata.frees.add(run.first, clusters, false);
+    throw error;
+  }
+  const oldClusters = Math.ceil(l1.length / clusterSize);
+  metadata.l1 = new EntryTable(run.first * clusterSize, grown);
+  metadata.noteL1Place();
+  file.event('l1_grow_activate_table');
+  metadata.updateHeader({ l1TableOffset: metadata.l1.offset, l1Size: entries });
+  if (oldClusters > 0) metadata.frees.add(l1.offset / clusterSize, oldClusters, settings.passDiscardOther);
+}
+
+/**
+ * What lies behind the disk's end in its last cluster was never the guest's, and may be anything. Before the disk reaches
+ * there it is made zero.
+ */
+function* clearTail(metadata: Metadata, size: number): Co<void> {
+  const { file } = metadata;
+  const { clusterSize, sliceSpan } = metadata.geometry;
+  const inCluster = size % clusterSize;
+  if (inCluster === 0) return;
+  yield* metadata.lock.run(function* () {
+    const guest = size - inCluster;
+    const slice = Math.floor(guest / sliceSpan);
+    if (metadata.tableOffset(Math.floor(guest / metadata.geometry.tableSpan)) === 0) return;
+    const index = Math.floor((guest - slice * sliceSpan) / clusterSize);
+    const slot = yield* metadata.writableSlice(slice);
+    const entry = readEntry(metadata, slot, slice, index);
+    if (entry.kind === 'compressed') throw compressedCluster(guest);
+    if (entry.kind !== 'data') return;
+    if (entry.copied) {
+      yield* settle(file.writeZeroes(entry.hostOffset + inCluster, clusterSize - inCluster));
+      return;
+    }
+    const bytes = new Uint8Array(clusterSize);
+    file.event('cow_read');
+    yield* settle(file.read(entry.hostOffset, bytes.subarray(0, inCluster)));
+    const run = yield* metadata.allocator.take(1);
+    const hostOffset = run.first * clusterSize;
+    file.event('cow_write');
+    yield* settle(file.write(hostOffset, bytes));
+    const again = yield* metadata.writableSlice(slice);
+    metadata.setEntry(again, index, ownedHigh(hostOffset), entryLow(hostOffset));
+    metadata.frees.add(entry.hostOffset / clusterSize, 1, metadata.settings.passDiscardOther);
+  });
+}
+
+/** Gives all clusters from the old end on host clusters that were never used and so read as zeroes. */
+function* preallocate(metadata: Metadata, oldSize: number, newSize: number): Co<void> {
+  const { clusterSize, sliceSpan } = metadata.geometry;
+  for (let guest = Math.ceil(oldSize / clusterSize) * clusterSize; guest < newSize;) {
+    guest = yield* metadata.lock.run(function* () {
+      const slice = Math.floor(guest / sliceSpan);
+      yield* metadata.writableSlice(slice);
+      const end = Math.min((slice + 1) * sliceSpan, newSize);
+      const wanted = Math.ceil((end - guest) / clusterSize);
+      const run = yield* metadata.allocator.take(wanted, { from: metadata.allocator.freshFrom });
+      const hostEnd = (run.first + run.count) * clusterSize;
+      if (metadata.file.length < hostEnd) yield* settle(metadata.file.truncate(hostEnd));
+      const slot = yield* metadata.writableSlice(slice);
+      const index = Math.floor((guest - slice * sliceSpan) / clusterSize);
+      for (let at = 0; at < run.count; at++) {
+        const hostOffset = (run.first + at) * clusterSize;
+        metadata.setEntry(slot, index + at, ownedHigh(hostOffset), entryLow(hostOffset));
+      }
+      return guest + run.count * clusterSize;
+    });
+  }
+}
+
+// ── Shrinking ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Gives back everything behind the new end, then says so in the header, then cuts the file. In this order a power cut on the way
+ * leaves a disk of the old size with a part of its end gone, which it was to lose; never a larger disk that shows old bytes.
+ */
+function* shrink(metadata: Metadata, newSize: number): Co<void> {
+  yield* forgetBehind(metadata, newSize);
+  yield* clearTail(metadata, newSize);
+  yield* metadata.lock.run(function* () {
+    yield* metadata.writeBack();
+    metadata.updateHeader({ size: newSize });
+    yield* metadata.writeBack();
+    yield* cutFile(metadata);
+  });
+}
+
+/** Takes out of use all that the tables hold for clusters that lie wholly behind a size. */
+function* forgetBehind(metadata: Metadata, size: number): Co<void> {
+  const { clusterSize, tableSpan } = metadata.geometry;
+  const wholeTables = Math.ceil(size / tableSpan);
+  const end = wholeTables * tableSpan;
+  for (let guest = Math.ceil(size / clusterSize) * clusterSize; guest < end;) {
+    if (metadata.tableOffset(wholeTables - 1) === 0) break;
+    guest += yield* changeClusters(metadata, guest, end - guest, metadata.settings.passDiscardRequest, ({ kind }) =>
+      kind === 'unallocated' ? 'keep' : 'unallocate',
+    );
+  }
+  for (let table = wholeTables; table < metadata.l1.entries; table++) {
+    if (metadata.tableOffset(table) !== 0) yield* metadata.lock.run(() => dropTable(metadata, table));
+  }
+}
+
+/** Takes an L2 table and all that it refers to out of use. */
+function* dropTable(metadata: Metadata, table: number): Co<void> {
+  const { file, frees, geometry, l2, settings } = metadata;
+  const { clusterSize, slicesPerTable } = geometry;
+  if (frees.full) yield* metadata.writeBack();
+  const clusters: number[] = [];
+  for (let index = 0; index < slicesPerTable; index++) {
+    yield* collectClusters(metadata, table * slicesPerTable + index, clusters);
+  }
+  // From here on nothing waits and nothing fails: clusters are given back only together with what refers to them.
+  const offset = metadata.tableOffset(table);
+  file.event('l1_shrink_free_l2_clusters');
+  metadata.l1.set(table, 0, 0);
+  metadata.places.removeL2Table(offset);
+  for (let index = 0; index < slicesPerTable; index++) l2.drop(table * slicesPerTable + index);
+  for (const cluster of clusters) frees.add(cluster, 1, settings.passDiscardRequest);
+  frees.add(offset / clusterSize, 1, settings.passDiscardRequest);
+}
+
+function* collectClusters(metadata: Metadata, slice: number, into: number[]): Co<void> {
+  const { geometry, l2 } = metadata;
+  const slot = yield* l2.load(slice);
+  for (let index = 0; index < geometry.entriesPerSlice; index++) {
+    const { kind, hostOffset } = readEntry(metadata, slot, slice, index);
+    if (kind === 'compressed') throw compressedCluster(slice * geometry.sliceSpan + index * geometry.clusterSize);
+    if (hostOffset !== 0) into.push(hostOffset / geometry.clusterSize);
+  }
+}
+
+/** Cuts off what is free at the end of the file. */
+function* cutFile(metadata: Metadata): Co<void> {
+  const { allocator, file, geometry, refcounts } = metadata;
+  const last = yield* refcounts.lastUsed(Math.ceil(file.length / geometry.clusterSize));
+  const end = (last + 1) * geometry.clusterSize;
+  if (end >= file.length) return;
+  yield* settle(file.truncate(end));
+  allocator.fileWasCut(last + 1);
+}
