@@ -8,9 +8,12 @@ import { isPromise, settle, start, type Co, type MaybePromise } from '../co.ts';
 import type { Child } from './child.ts';
 import type { BlockNode } from './node.ts';
 
-/** Ranges are remembered by the 64 KiB they lie in; this many of them. */
-const GRANULE = 65_536;
-const SLOTS = 4096;
+/** Ranges are remembered by the granule they lie in; this many of them: half a megabyte of memory, 1 GiB of a usual image. */
+const SLOTS = 16_384;
+
+/** A granule is as large as the smallest cluster of the chain, within these limits: one place holds all of it. */
+const SMALLEST_GRANULE = 4096;
+const LARGEST_GRANULE = 1024 * 1024;
 
 /** Where a range of the chain is. `child` undefined: it reads as zero. */
 interface Resolved {
@@ -22,6 +25,7 @@ interface Resolved {
 export class BackingReader {
   readonly #owner: BlockNode;
   #generation = -1;
+  #granule = LARGEST_GRANULE;
   #starts = new Float64Array(0);
   #ends = new Float64Array(0);
   #hostOffsets = new Float64Array(0);
@@ -33,23 +37,18 @@ export class BackingReader {
 
   /** Fills the buffer from the chain below the owner; zeroes where there is none, and past its end. */
   read(offset: number, buffer: Uint8Array): MaybePromise<void> {
-    const slot = Math.floor(offset / GRANULE) % SLOTS;
-    if (this.#generation === this.#owner.clock.generation) {
-      const from = this.#starts[slot]!;
-      if (offset >= from && offset + buffer.length <= this.#ends[slot]!) {
-        const child = this.#children[slot];
-        if (child !== undefined) return child.node.read(this.#hostOffsets[slot]! + (offset - from), buffer);
-        buffer.fill(0);
-        return;
-      }
-    }
-    return start(this.#readAndRemember(offset, buffer));
+    const slot = this.#find(offset);
+    if (slot < 0 || offset + buffer.length > this.#ends[slot]!) return start(this.#readAndRemember(offset, buffer));
+    const child = this.#children[slot];
+    if (child !== undefined) return child.node.read(this.#hostOffsets[slot]! + (offset - this.#starts[slot]!), buffer);
+    buffer.fill(0);
   }
 
   *#readAndRemember(offset: number, buffer: Uint8Array): Co<void> {
+    if (this.#generation !== this.#owner.clock.generation) this.#forget();
     for (let done = 0; done < buffer.length;) {
       const position = offset + done;
-      const found = yield* this.#resolveAround(position, buffer.length - done);
+      const found = this.#remembered(position) ?? (yield* this.#resolveAround(position, buffer.length - done));
       const part = buffer.subarray(done, done + Math.min(found.length, buffer.length - done));
       if (found.child === undefined) part.fill(0);
       else {
@@ -60,17 +59,32 @@ export class BackingReader {
     }
   }
 
+  /** The slot that knows where an offset is, or -1. */
+  #find(offset: number): number {
+    if (this.#generation !== this.#owner.clock.generation) return -1;
+    const slot = this.#slotOf(offset);
+    return offset >= this.#starts[slot]! && offset < this.#ends[slot]! ? slot : -1;
+  }
+
+  #remembered(position: number): Resolved | undefined {
+    const slot = this.#find(position);
+    if (slot < 0) return undefined;
+    const hostOffset = this.#hostOffsets[slot]! + (position - this.#starts[slot]!);
+    return { child: this.#children[slot], hostOffset, length: this.#ends[slot]! - position };
+  }
+
   /** Resolves the whole granule around a position, if one place holds it, so that the next read in it is known too. */
   *#resolveAround(position: number, length: number): Co<Resolved> {
     const { generation } = this.#owner.clock;
-    const granuleStart = position - (position % GRANULE);
-    const around = yield* this.#resolve(granuleStart, Math.max(GRANULE, position + length - granuleStart));
+    const granule = this.#granule;
+    const granuleStart = position - (position % granule);
+    const around = yield* this.#resolve(granuleStart, Math.max(granule, position + length - granuleStart));
     if (granuleStart + around.length > position) {
       this.#remember(granuleStart, around, generation);
       const skipped = position - granuleStart;
       return { child: around.child, hostOffset: around.hostOffset + skipped, length: around.length - skipped };
     }
-    const found = yield* this.#resolve(position, Math.max(length, granuleStart + GRANULE - position));
+    const found = yield* this.#resolve(position, Math.max(length, granuleStart + granule - position));
     this.#remember(position, found, generation);
     return found;
   }
@@ -104,19 +118,38 @@ export class BackingReader {
 
   /** @param generation of the graph when the resolving began: what changed meanwhile may not be remembered */
   #remember(offset: number, found: Resolved, generation: number): void {
-    if (generation !== this.#owner.clock.generation) return;
-    if (this.#generation !== generation) {
-      this.#starts = new Float64Array(SLOTS).fill(Number.POSITIVE_INFINITY);
-      this.#ends = new Float64Array(SLOTS);
-      this.#hostOffsets = new Float64Array(SLOTS);
-      this.#children = Array.from<Child | undefined>({ length: SLOTS });
-      this.#generation = generation;
-    }
-    const slot = Math.floor(offset / GRANULE) % SLOTS;
+    if (generation !== this.#generation || generation !== this.#owner.clock.generation) return;
+    const slot = this.#slotOf(offset);
     this.#starts[slot] = offset;
     // A longer range is found through its first granule only; the others find it when they are asked.
     this.#ends[slot] = offset + found.length;
     this.#hostOffsets[slot] = found.hostOffset;
     this.#children[slot] = found.child;
   }
+
+  /** The graph has changed: begins anew, with granules that suit the chain as it is now. */
+  #forget(): void {
+    this.#starts = new Float64Array(SLOTS).fill(Number.POSITIVE_INFINITY);
+    this.#ends = new Float64Array(SLOTS);
+    this.#hostOffsets = new Float64Array(SLOTS);
+    this.#children = Array.from<Child | undefined>({ length: SLOTS });
+    this.#granule = granuleBelow(this.#owner);
+    this.#generation = this.#owner.clock.generation;
+  }
+
+  /** Without `%`: the remainder of numbers above 2^31 costs more than all else that a remembered read does here. */
+  #slotOf(offset: number): number {
+    const granule = Math.floor(offset / this.#granule);
+    return granule - Math.floor(granule / SLOTS) * SLOTS;
+  }
+}
+
+function granuleBelow(owner: BlockNode): number {
+  let smallest = LARGEST_GRANULE;
+  for (let node = owner.below; node !== undefined; node = node.below) {
+    const unit = node.frozenImage?.allocationUnit ?? 1;
+    // 1: the layer has no clusters, it is all in one place.
+    if (unit > 1) smallest = Math.min(smallest, unit);
+  }
+  return Math.max(smallest, SMALLEST_GRANULE);
 }

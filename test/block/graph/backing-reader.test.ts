@@ -1,8 +1,9 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { BlockBackend } from '../../../src/block/graph/backend.ts';
+import type { ImageNode } from '../../../src/block/graph/image-node.ts';
 import { coreGraph } from '../../support/core-graph.ts';
 import { CountingStorage } from '../../support/counting-storage.ts';
-import { UNIT } from '../../support/mapped-format.ts';
+import { UNIT, type MappedImage } from '../../support/mapped-format.ts';
 import { equalBytes, Random } from '../../support/random.ts';
 import { SimulatedStorage } from '../../support/simulated-storage.ts';
 
@@ -74,6 +75,34 @@ describe('what is remembered', () => {
     disk.readSync(0, buffer);
     expect(buffer[0]).toBe(5);
     expect(base.counts.reads).toBe(11);
+  });
+
+  test('is looked up for requests over several places too, and the tables between are left alone', async () => {
+    const graph = coreGraph({
+      base: new SimulatedStorage({ initial: new Uint8Array(SIZE).fill(5) }),
+      middle: new SimulatedStorage({ initial: new Uint8Array(SIZE).fill(9) }),
+      top: new SimulatedStorage(),
+    });
+    const middle = { ...overlayOf('middle', { driver: 'raw', file: given('base') }), 'node-name': 'middle' };
+    const disk = await graph.open(overlayOf('top', { ...middle, 'read-only': true }));
+    const { image } = graph.require('middle') as ImageNode;
+    for (const unit of [3, 4, 10, 33]) (image as MappedImage).table.set(unit, unit * UNIT);
+    const map = vi.spyOn(image, 'map');
+    const read = (): void => {
+      for (let offset = 0; offset + 10 * UNIT <= SIZE; offset += 3000) {
+        const buffer = new Uint8Array(10 * UNIT);
+        disk.readSync(offset, buffer);
+        const wrong = buffer.findIndex(
+          (byte, i) => byte !== ([3, 4, 10, 33].includes(Math.floor((offset + i) / UNIT)) ? 9 : 5),
+        );
+        expect(wrong, `first wrong byte of the read at ${offset}`).toBe(-1);
+      }
+    };
+    read();
+    expect(map).toHaveBeenCalled();
+    map.mockClear();
+    read();
+    expect(map).not.toHaveBeenCalled();
   });
 
   test('never covers a layer that can be written', async () => {
