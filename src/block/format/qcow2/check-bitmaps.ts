@@ -59,6 +59,5 @@ function* walkTable(image: CheckedImage, offset: number, entries: number): Co<vo
       if (cluster % image.clusterSize === 0) image.refer(cluster, image.clusterSize);
       else image.findings.corruption('ERROR a bitmap table entry is not cluster aligned', cluster);
     }
-    return false;
   });
 }

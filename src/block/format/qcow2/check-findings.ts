@@ -21,6 +21,11 @@ export class CheckFindings {
     return this.corruptions === 0 && this.leaks === 0 && this.errors === 0;
   }
 
+  /** Nobody will read the words of a further finding: only its count matters. */
+  get full(): boolean {
+    return this.list.length >= MAX_FINDINGS;
+  }
+
   /** @param times how many findings of qemu-img's it stands for: one table that two entries refer to is looked at once */
   corruption(message: string, hostOffset?: number, times = 1): void {
     this.corruptions += times;
@@ -66,7 +71,7 @@ export class CheckFindings {
   }
 
   #keep(kind: CheckFinding['kind'], message: string, fixed: boolean, hostOffset: number | undefined): void {
-    if (this.list.length >= MAX_FINDINGS) return;
+    if (this.full) return;
     this.list.push(hostOffset === undefined ? { kind, message, fixed } : { kind, message, fixed, hostOffset });
   }
 }

@@ -116,13 +116,13 @@ export class CheckedImage {
   /**
    * Reads a table of 64-bit entries piece by piece. What is not in the file reads as zero, and is not looked at.
    *
-   * @param visit gets a view of a piece, the index of its first entry and the number of entries in it; it returns whether it
-   *   changed the piece, which is then written back
+   * @param visit gets a view of a piece, the index of its first entry and the number of entries in it. It may be a coroutine
+   *   that returns whether it changed the piece, which is then written back
    */
   *eachPiece(
     offset: number,
     entries: number,
-    visit: (piece: DataView, first: number, count: number) => boolean,
+    visit: (piece: DataView, first: number, count: number) => Co<boolean> | void,
   ): Co<void> {
     const inFile = Math.min(entries, Math.max(0, Math.ceil((this.fileLength - offset) / ENTRY_LENGTH)));
     const buffer = new Uint8Array(Math.min(CHUNK_BYTES, inFile * ENTRY_LENGTH));
@@ -130,7 +130,8 @@ export class CheckedImage {
       const count = Math.min(buffer.length / ENTRY_LENGTH, inFile - first);
       const bytes = buffer.subarray(0, count * ENTRY_LENGTH);
       yield* settle(this.file.read(offset + first * ENTRY_LENGTH, bytes));
-      const changed = visit(new DataView(buffer.buffer, 0, bytes.length), first, count);
+      const visited = visit(new DataView(buffer.buffer, 0, bytes.length), first, count);
+      const changed = visited !== undefined && (yield* visited);
       if (changed) yield* settle(this.file.write(offset + first * ENTRY_LENGTH, bytes));
       first += count;
       yield* this.#slice.pause();

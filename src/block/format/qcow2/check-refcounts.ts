@@ -37,7 +37,6 @@ export function* walkRefcountStructures(image: CheckedImage, times: 1 | -1): Co<
         if (times === 1 && uses !== 1) broken(`ERROR refcount block ${block} refcount=${uses}`, offset);
       }
     }
-    return false;
   });
   return findings;
 }
@@ -158,25 +157,14 @@ class Comparer implements Comparison {
   }
 }
 
-/** Reads single refcounts and blocks; keeps the piece of the table and the block that were used last. */
-export class RefcountReader {
+/** Reads refcount blocks in their order; keeps the piece of the table and the block that were used last. */
+class RefcountReader {
   readonly #image: CheckedImage;
-  readonly #values: RefcountValues;
   #tablePiece: { readonly first: number; readonly view: DataView } | undefined;
   #block: { readonly offset: number; readonly view: DataView } | undefined;
 
   constructor(image: CheckedImage) {
     this.#image = image;
-    this.#values = refcountValues(image.tables.refcountBits, image.clusterSize);
-  }
-
-  /** The stored refcount of a cluster; 0 where none is stored, undefined where it cannot be told. */
-  *count(cluster: number): Co<number | undefined> {
-    const block = Math.floor(cluster / this.#values.perBlock);
-    const place = yield* this.place(block);
-    if (place === 'unaligned') return undefined;
-    if (place === 'none') return 0;
-    return this.#values.get(yield* this.load(place), cluster - block * this.#values.perBlock);
   }
 
   /** Where a refcount block is. Beyond the table and outside the file there is none. */
@@ -206,4 +194,27 @@ export class RefcountReader {
     }
     return this.#block.view;
   }
+}
+
+/**
+ * Reads one refcount, and no more than it takes: who asks for many, all over the file, must not read a block for each.
+ *
+ * @returns 0 where none is stored, undefined where it cannot be told
+ */
+export function* storedRefcount(image: CheckedImage, cluster: number): Co<number | undefined> {
+  const { tables, clusterSize, file } = image;
+  const values = refcountValues(tables.refcountBits, clusterSize);
+  const block = Math.floor(cluster / values.perBlock);
+  if (block >= (tables.refcountTableClusters * clusterSize) / ENTRY_LENGTH) return 0;
+  const bytes = new Uint8Array(ENTRY_LENGTH);
+  const view = new DataView(bytes.buffer);
+  yield* settle(file.read(tables.refcountTableOffset + block * ENTRY_LENGTH, bytes));
+  const place = entryOffset(view.getUint32(0), view.getUint32(4));
+  if (place % clusterSize !== 0) return undefined;
+  if (place === 0 || place >= image.fileLength) return 0;
+  // Eight bytes hold at least one whole count of any width, and begin with one.
+  const index = cluster - block * values.perBlock;
+  const perEntry = values.perBlock / (clusterSize / ENTRY_LENGTH);
+  yield* settle(file.read(place + Math.floor(index / perEntry) * ENTRY_LENGTH, bytes));
+  return values.get(view, index % perEntry);
 }

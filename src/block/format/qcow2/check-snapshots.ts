@@ -69,7 +69,7 @@ function* readEntry(image: CheckedImage, offset: number): Co<{ l1: SnapshotL1; l
   const length = FIXED_LENGTH + extraLength + idLength + nameLength;
   if (extraLength > MAX_EXTRA_BYTES || offset + length > image.fileLength) return undefined;
   const text = new Uint8Array(idLength + nameLength);
-  yield* settle(image.file.read(offset + FIXED_LENGTH + extraLength, text));
+  if (text.length > 0) yield* settle(image.file.read(offset + FIXED_LENGTH + extraLength, text));
   const decoder = new TextDecoder();
   const name = `${decoder.decode(text.subarray(0, idLength))} (${decoder.decode(text.subarray(idLength))})`;
   const l1Offset = view.getUint32(0) * 2 ** 32 + view.getUint32(4);

@@ -45,7 +45,6 @@ function* walkL1(image: CheckedImage, offset: number, entries: number, active: b
       const low = piece.getUint32(index * 8 + 4);
       if (entryOffset(high, low) !== 0) countL1Entry(image, high, low, active);
     }
-    return false;
   });
 }
 
@@ -86,7 +85,6 @@ function* walkL2(image: CheckedImage, cluster: number): Co<void> {
       const low = piece.getUint32(index * 8 + 4);
       if (high !== 0 || low !== 0) counter.count(high, low);
     }
-    return false;
   });
 }
 
@@ -143,7 +141,7 @@ class L2Counter {
     image.allocatedClusters += this.#activeUses;
     if (this.#contiguousOffset !== 0 && offset !== this.#contiguousOffset) image.fragmentedClusters += this.#activeUses;
     this.#contiguousOffset = offset + clusterSize;
-    if (offset % clusterSize !== 0) findings.corruption(misalignment('ERROR', high, low), offset, this.#uses);
+    if (offset % clusterSize !== 0) findings.corruption(`ERROR ${misalignment(high, low)}`, offset, this.#uses);
     image.refer(offset, clusterSize, this.#uses);
   }
 }
@@ -153,10 +151,10 @@ export function isBrokenReservation(high: number, low: number, clusterSize: numb
   return (high & L2_COMPRESSED) === 0 && (low & L2_ZERO) !== 0 && entryOffset(high, low) % clusterSize !== 0;
 }
 
-/** What qemu-img says of an L2 entry whose offset is not a cluster's. */
-export function misalignment(verb: 'ERROR' | 'Repairing', high: number, low: number): string {
+/** What qemu-img says, after its verb, of an L2 entry whose offset is not a cluster's. */
+export function misalignment(high: number, low: number): string {
   const what = (low & L2_ZERO) === 0 ? 'Data cluster' : 'Preallocated cluster';
-  return `${verb} offset=${entryOffset(high, low).toString(16)}: ${what} is not properly aligned; L2 entry corrupted.`;
+  return `offset=${entryOffset(high, low).toString(16)}: ${what} is not properly aligned; L2 entry corrupted.`;
 }
 
 /** Where a compressed cluster's bytes are. Source: qcow2 specification, "Compressed Clusters Descriptor". */
