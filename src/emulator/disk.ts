@@ -1,7 +1,9 @@
 /**
- * What an emulator's adapter needs of a disk. The page's `Disk` satisfies `EmulatorDisk` as it is, and a backend of the
- * core whose graph is synchronous satisfies `SynchronousDisk`; so does any object of your own with these members.
+ * What an emulator's adapter needs of a disk. The page's `Disk` satisfies `EmulatorDisk` as it is, and a `BlockBackend` of
+ * the core `NearDisk`; so does any object of your own with these members.
  */
+
+import type { MaybePromise } from '../block/co.ts';
 
 /** A disk behind messages: every request is a promise. */
 export interface EmulatorDisk {
@@ -32,4 +34,17 @@ export interface SynchronousDisk {
   writeSync(offset: number, data: Uint8Array): void;
   flushSync(): void;
   discardSync?(offset: number, length: number): void;
+}
+
+/** A disk in the emulator's own thread that may have to wait now and then. A `BlockBackend` is one. */
+export interface NearDisk {
+  /** Bytes. */
+  readonly length: number;
+  readonly readOnly: boolean;
+  /** Fills the whole of `buffer`. */
+  read(offset: number, buffer: Uint8Array): MaybePromise<void>;
+  /** `data` stays as it is until the write is done. */
+  write(offset: number, data: Uint8Array): MaybePromise<void>;
+  flush(): MaybePromise<void>;
+  discard?(offset: number, length: number): MaybePromise<void>;
 }

@@ -91,6 +91,7 @@ class AttachedDrives implements V86Drives {
   constructor(emulator: V86Emulator, devices: Devices, options: AttachOptions) {
     this.#emulator = emulator;
     this.#devices = devices;
+    // It resolves when the machine stands still, which nobody here waits for, and does not reject.
     const stop = (): void => void emulator.stop();
     const tray = (drive: string) => (open: boolean) => options.onTray?.({ drive, open });
     this.#ide = [

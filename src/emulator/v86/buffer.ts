@@ -1,11 +1,11 @@
 import { BlockError } from '../../block/error.ts';
-import type { EmulatorDisk, SynchronousDisk } from '../disk.ts';
+import type { EmulatorDisk, NearDisk, SynchronousDisk } from '../disk.ts';
 import { AsyncStore } from './async-store.ts';
+import { NearStore } from './near-store.ts';
 import type { DriveErrorEvent, DriveOperation, ReadErrorPolicy, WriteErrorPolicy } from './policy.ts';
 import { DiskRequests, type DiskStatistics } from './requests.ts';
 import { isFloppySize, paddedSize, type DriveMedia } from './sizes.ts';
 import type { DiskStore } from './store.ts';
-import { SyncStore } from './sync-store.ts';
 
 export interface V86DiskOptions {
   /** What to do when a read fails. Default `report`. */
@@ -147,6 +147,7 @@ export class V86Disk {
    * starts with a guessed geometry, and the BIOS meets the error when it reads the sector itself.
    */
   get_and_cache(offset: number, length: number, answer: (data: Uint8Array) => void): void {
+    // It does not reject.
     void this.#readFirst(offset, length).then(answer);
   }
 
@@ -215,10 +216,13 @@ export function v86Disk(disk: EmulatorDisk, options: V86DiskOptions = {}): V86Di
 }
 
 /**
- * The same for an emulator that runs in the worker beside the core: no message, no promise, no cache.
+ * The same for an emulator that runs in the worker beside the core: no message, no cache, and no promise where the disk
+ * needs none. DMA is then done when the guest's instruction that started it is.
+ *
+ * @param disk a `BlockBackend` of the core, or an object with `readSync`, `writeSync` and `flushSync`
  *
  * @throws BlockError as `v86Disk`
  */
-export function v86DiskSync(disk: SynchronousDisk, options: V86DiskOptions = {}): V86Disk {
-  return new V86Disk(new SyncStore(disk), options);
+export function v86DiskSync(disk: SynchronousDisk | NearDisk, options: V86DiskOptions = {}): V86Disk {
+  return new V86Disk(new NearStore(disk), options);
 }

@@ -9,7 +9,7 @@
  * FLUSH CACHE (sync, fsync, unmount) comes back when `disk.flush` has. What fails, fails in the guest, at once.
  */
 
-export type { EmulatorDisk, SynchronousDisk } from '../disk.ts';
+export type { EmulatorDisk, NearDisk, SynchronousDisk } from '../disk.ts';
 export { attachDrives, type AttachOptions, type V86Drives } from './attach.ts';
 export { v86Disk, v86DiskSync, type V86Disk, type V86DiskOptions } from './buffer.ts';
 export type { V86Emulator } from './machine.ts';

@@ -78,6 +78,7 @@ export class PendingWrites {
       reject = onFailed;
     });
     this.#queue.push({ offset, length, parts, finished, resolve, reject });
+    // It does not reject: each failure goes to whoever issued the write.
     if (!this.#running) void this.#run();
     return finished;
   }

@@ -364,6 +364,7 @@ export class DiskRequests {
   /** Guests that never flush (DOS, boot loaders) would leave their last writes in the disk's caches for ever. */
   #flushSoon(): void {
     if (this.#options.flushAfter === 0 || this.#flushTimer !== undefined) return;
+    // It does not reject: its failure is remembered for the next flush.
     this.#flushTimer = setTimeout(() => void this.#flushQuietly(), this.#options.flushAfter);
   }
 

@@ -2,7 +2,7 @@ import type { MaybePromise } from '../../block/co.ts';
 
 /**
  * The disk as the drive's requests see it. Two implementations: `AsyncStore` (a disk behind messages, with a read cache and
- * a queue of writes) and `SyncStore` (a disk in the same thread). Whatever can answer at once does so without a promise.
+ * a queue of writes) and `NearStore` (a disk in the same thread). Whatever can answer at once does so without a promise.
  */
 export interface DiskStore {
   /** Bytes. */
