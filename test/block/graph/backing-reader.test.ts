@@ -93,7 +93,7 @@ describe('what is remembered', () => {
       for (let offset = 0; offset + 10 * UNIT <= SIZE; offset += 3000) {
         const buffer = new Uint8Array(10 * UNIT);
         // Not through `disk`: the top of the test format asks for one unit at a time.
-        top.readBacking(offset, buffer);
+        expect(top.readBacking(offset, buffer)).toBeUndefined();
         const wrong = buffer.findIndex(
           (byte, i) => byte !== ([3, 4, 10, 33].includes(Math.floor((offset + i) / UNIT)) ? 9 : 5),
         );
