@@ -2,11 +2,13 @@
  * The options of nodes and of new images as TypeScript types, made from the drivers' own option schemas so that they cannot
  * drift. Names are QEMU's: `blockdev-add`'s for opening, `qemu-img create -o`'s for creating.
  */
+import type { qcow2 } from '../block/format/qcow2/driver.ts';
 import type { raw } from '../block/format/raw/driver.ts';
 import type { genericOptions } from '../block/graph/node-options.ts';
 import type { OptionInput, OptionSchema } from '../block/options.ts';
 import type { blobProtocol } from '../block/protocol/blob/driver.ts';
 import type { HttpDriver } from '../block/protocol/http/driver.ts';
+import type { indexedDbProtocol } from '../block/protocol/indexeddb/driver.ts';
 import type { memoryProtocol } from '../block/protocol/memory/driver.ts';
 import type { nullCoProtocol } from '../block/protocol/null-co/driver.ts';
 import type { opfsProtocol } from '../block/protocol/opfs/driver.ts';
@@ -19,6 +21,7 @@ interface ProtocolInputs {
   /** A store of one's own cannot be passed to a worker. */
   readonly memory: Omit<InputOf<typeof memoryProtocol>, 'store'>;
   readonly opfs: InputOf<typeof opfsProtocol>;
+  readonly indexeddb: InputOf<typeof indexedDbProtocol>;
   readonly http: InputOf<HttpDriver>;
   readonly https: InputOf<HttpDriver>;
   readonly blob: Omit<InputOf<typeof blobProtocol>, 'blob'> & {
@@ -30,14 +33,15 @@ interface ProtocolInputs {
 
 /** The own options of a format's nodes, and those of its new images, by the format's name. */
 interface FormatInputs {
+  readonly qcow2: { readonly open: OpenInputOf<typeof qcow2>; readonly create: CreateInputOf<typeof qcow2> };
   readonly raw: { readonly open: OpenInputOf<typeof raw>; readonly create: CreateInputOf<typeof raw> };
 }
 
 /** Formats whose images can stand on others. */
-type BackedFormat = never;
+type BackedFormat = 'qcow2';
 
 /** Protocols that can make files. */
-type WritableProtocol = 'memory' | 'opfs';
+type WritableProtocol = 'memory' | 'opfs' | 'indexeddb';
 
 type InputOf<Driver extends { readonly options: OptionSchema }> = OptionInput<Driver['options']>;
 type OpenInputOf<Driver extends { readonly openOptions: OptionSchema }> = OptionInput<Driver['openOptions']>;
