@@ -141,7 +141,7 @@ export class Qcow2Session {
         await this.close();
         return this.open();
       case 'resize':
-        return this.#change(this.model.resize(operation.size, label), () => this.disk.truncate(operation.size));
+        return this.#change(this.model.resize(operation.size, label), () => this.disk.resize(operation.size));
     }
   }
 
