@@ -132,13 +132,13 @@ export class Disk {
   }
 
   /**
-   * Gives bytes that `read` returned back for later requests. The caller must not look at them any more: they may be empty, or
-   * hold anything.
+   * Gives the whole buffer of bytes that `read` returned back for later requests. The caller must not look at it any more: it may
+   * be empty, or hold anything.
    *
-   * @throws BlockError `invalid` for a view of a part of a buffer
+   * @throws BlockError `invalid` for a buffer that was given away already
    */
   recycle(bytes: Uint8Array<ArrayBuffer>): void {
-    if (bytes.byteLength > 0) this.#pool.put(this.#pool.claim(wholeBuffer(bytes, 0)));
+    if (bytes.buffer.byteLength > 0) this.#pool.put(this.#pool.claim(bytes.buffer));
   }
 
   /** The facts of `qemu-img info`, with its names, of the image and of those below it. */
