@@ -22,7 +22,9 @@ export function writeImage(
 ): MaybePromise<void> {
   if (layer.tracker.serialising === 0 && flags.compressed !== true) {
     const extent = layer.image.map(offset, data.length);
-    if (!isPromise(extent) && extent.kind === 'data' && extent.writable && extent.length === data.length) {
+    // The tracked write asks again, joins the read of the table that is in flight, and reports for itself if that fails.
+    if (isPromise(extent)) extent.catch(() => undefined);
+    else if (extent.kind === 'data' && extent.writable && extent.length === data.length) {
       const written = extent.child.write(extent.hostOffset, data, flags);
       return isPromise(written) ? layer.tracker.track('write', offset, data.length, written) : written;
     }
