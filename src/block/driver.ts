@@ -303,8 +303,13 @@ export interface FormatImage {
   /** Writes whole units compressed, or any range of an encrypted image: the format's own business from end to end. */
   writeEncoded?(offset: number, data: Uint8Array, flags: RequestFlags): MaybePromise<void>;
 
-  /** Changes the disk's size. Shrinking below data loses it: who calls has asked for that. */
-  resize?(virtualSize: number, preallocation: Preallocation): MaybePromise<void>;
+  /**
+   * Changes the disk's size. Shrinking below data loses it: who calls has asked for that.
+   *
+   * @param zeroUntil when growing: where the backing file ends. Whole units between the old end and there are made to read as
+   *   zero before the new size is published, or what the backing file holds would show
+   */
+  resize?(virtualSize: number, preallocation: Preallocation, zeroUntil: number): MaybePromise<void>;
 
   check?(fix: CheckFix, progress?: Progress): MaybePromise<CheckResult>;
 

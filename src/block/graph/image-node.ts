@@ -8,8 +8,9 @@ import { discardImage } from '../io/discard.ts';
 import type { ImageLayer } from '../io/layer.ts';
 import { readImagePadded, readTracked } from '../io/read.ts';
 import type { LayerStatus } from '../io/status.ts';
-import { writeImage } from '../io/write.ts';
-import { zeroImage } from '../io/zero.ts';
+import type { TrackedRequest } from '../io/tracked.ts';
+import { writeExtents, writeImage } from '../io/write.ts';
+import { zeroImage, zeroRange } from '../io/zero.ts';
 import { SECTOR_SIZE } from '../limits.ts';
 import { BackingReader } from './backing-reader.ts';
 import { BlockNode, type GraphClock } from './node.ts';
@@ -177,12 +178,28 @@ export class ImageNode extends BlockNode implements ImageLayer {
     const size = Math.ceil(length / SECTOR_SIZE) * SECTOR_SIZE;
     const request = this.tracker.begin('truncate', Math.min(size, this.length), Number.MAX_SAFE_INTEGER);
     try {
-      yield* this.tracker.makeSerialising(request, 1);
-      yield* settle(this.image.resize(size, 'off'));
+      yield* this.tracker.makeSerialising(request, this.image.allocationUnit);
+      const shown = Math.min(size, this.backingLength);
+      if (shown > this.length) yield* this.#ownLastUnit(request);
+      yield* settle(this.image.resize(size, 'off', shown));
       this.clock.generation++;
     } finally {
       this.tracker.end(request);
     }
+  }
+
+  /**
+   * The disk ends inside a unit, and the backing file goes on: before the disk grows, the image must hold that unit itself, or the
+   * rest of it would show what the backing file has there.
+   */
+  *#ownLastUnit(request: TrackedRequest): Co<void> {
+    if (this.length % this.image.allocationUnit === 0) return;
+    const offset = this.length - SECTOR_SIZE;
+    const extent = yield* settle(this.image.map(offset, SECTOR_SIZE));
+    if (extent.kind !== 'backing') return;
+    const sector = new Uint8Array(SECTOR_SIZE);
+    yield* settle(this.#backing.read(offset, sector));
+    yield* writeExtents(this, request, offset, sector, { writeUnchanged: true });
   }
 }
 

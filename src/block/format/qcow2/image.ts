@@ -75,8 +75,9 @@ export class Qcow2Image implements FormatImage {
     return start(discard(this.#metadata, offset, length));
   }
 
-  resize(virtualSize: number, preallocation: Preallocation): MaybePromise<void> {
-    return chain(start(resize(this.#metadata, this.#virtualSize, virtualSize, preallocation)), () => {
+  resize(virtualSize: number, preallocation: Preallocation, zeroUntil: number): MaybePromise<void> {
+    const change = { oldSize: this.#virtualSize, newSize: virtualSize, preallocation, zeroUntil };
+    return chain(start(resize(this.#metadata, change)), () => {
       this.#virtualSize = virtualSize;
     });
   }

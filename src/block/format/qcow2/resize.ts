@@ -10,13 +10,23 @@ import { compressedCluster } from './map.ts';
 import type { Metadata } from './metadata.ts';
 import { changeClusters } from './zero.ts';
 
+export interface SizeChange {
+  /** Bytes of the disk now. */
+  readonly oldSize: number;
+  /** Bytes, a multiple of 512. */
+  readonly newSize: number;
+  readonly preallocation: Preallocation;
+  /** Where the backing file ends: up to there what is new must be made zero. */
+  readonly zeroUntil: number;
+}
+
 /**
- * @param oldSize bytes of the disk now @param newSize bytes, a multiple of 512
  * @throws BlockError `invalid` when the format cannot hold a disk of that size with these clusters, `unsupported` for
  *   preallocation that storage in a browser cannot promise, and what the storage throws
  * @see FormatImage.resize
  */
-export function* resize(metadata: Metadata, oldSize: number, newSize: number, preallocation: Preallocation): Co<void> {
+export function* resize(metadata: Metadata, change: SizeChange): Co<void> {
+  const { newSize, preallocation } = change;
   metadata.assertWritable();
   if (preallocation === 'falloc' || preallocation === 'full') {
     throw new BlockError(
@@ -24,22 +34,37 @@ export function* resize(metadata: Metadata, oldSize: number, newSize: number, pr
       `Preallocation '${preallocation}' is not supported here: use 'off' or 'metadata'`,
     );
   }
-  if (newSize < oldSize) yield* shrink(metadata, newSize);
-  else yield* grow(metadata, oldSize, newSize, preallocation);
+  if (newSize < change.oldSize) yield* shrink(metadata, newSize);
+  else yield* grow(metadata, change);
 }
 
 // ── Growing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function* grow(metadata: Metadata, oldSize: number, newSize: number, preallocation: Preallocation): Co<void> {
+function* grow(metadata: Metadata, { oldSize, newSize, preallocation, zeroUntil }: SizeChange): Co<void> {
   // Nothing should be there. What is there all the same was never the guest's, and must not show.
   yield* forgetBehind(metadata, oldSize);
   yield* clearTail(metadata, oldSize);
   yield* metadata.lock.run(() => growL1(metadata, Math.ceil(newSize / metadata.geometry.tableSpan)));
   if (preallocation === 'metadata') yield* preallocate(metadata, oldSize, newSize);
+  else if (zeroUntil > oldSize) yield* hideBacking(metadata, oldSize, zeroUntil);
   yield* metadata.lock.run(function* () {
+    // The new size shows only what is on the disk by then.
+    yield* metadata.writeBack();
     metadata.updateHeader({ size: newSize });
     yield* metadata.writeBack();
   });
+}
+
+/** Makes new clusters zero, so that the backing file does not show. Version 2 has no other way than to give them space. */
+function* hideBacking(metadata: Metadata, oldSize: number, end: number): Co<void> {
+  const { clusterSize, version } = metadata.geometry;
+  if (version === 2) {
+    yield* preallocate(metadata, oldSize, end);
+    return;
+  }
+  for (let guest = Math.ceil(oldSize / clusterSize) * clusterSize; guest < end;) {
+    guest += yield* changeClusters(metadata, guest, end - guest, false, () => 'zero');
+  }
 }
 
 /** Moves the L1 table to where a larger one fits. The header leads to it when it is on the disk. */
@@ -143,8 +168,7 @@ function* shrink(metadata: Metadata, newSize: number): Co<void> {
   yield* clearTail(metadata, newSize);
   yield* metadata.lock.run(function* () {
     yield* metadata.writeBack();
-    metadata.updateHeader({ size: newSize });
-    yield* metadata.writeBack();
+    yield* writeSize(metadata, newSize);
     yield* cutFile(metadata);
   });
 }
