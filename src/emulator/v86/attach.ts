@@ -69,9 +69,8 @@ export async function attachDrives(emulator: V86Emulator, options: AttachOptions
         reject(error instanceof Error ? error : new BlockError('internal', String(error)));
       }
     };
-    const onFailed = (event: unknown): void => {
+    const onFailed = ({ file_name: filename }: { readonly file_name: string }): void => {
       forget();
-      const { file_name: filename } = event as { readonly file_name: string };
       reject(new BlockError('io', `v86 could not load '${filename}'.`, { filename }));
     };
     emulator.add_listener('emulator-loaded', onLoaded);

@@ -56,7 +56,7 @@ describe('attachDrives', () => {
   });
 
   test('a file that v86 cannot load ends the wait', async () => {
-    const listeners = new Map<string, (value: unknown) => void>();
+    const listeners = new Map<string, (event: { readonly file_name: string }) => void>();
     const emulator: V86Emulator = {
       add_listener: (event, listener) => void listeners.set(event, listener),
       remove_listener: (event) => void listeners.delete(event),
