@@ -83,7 +83,7 @@ describe('GRUB, through the BIOS and PIO', () => {
     const { console } = await bootGrub(disk);
     await console.command('set msg=persisted', GRUB);
     await console.command('save_env -f /grub/env msg', GRUB);
-    await expect.poll(() => disk.log.at(-1), { timeout: 10_000 }).toEqual(['flush done']);
+    await expect.poll(() => disk.log.at(-1), { timeout: 60_000 }).toEqual(['flush done']);
     console.send('reboot\r');
     await console.until('GRUB-READY boots=xx');
     await console.until(GRUB);
@@ -98,7 +98,7 @@ describe('GRUB, through the BIOS and PIO', () => {
     const hold = held();
     disk.onWrite = () => hold.promise;
     console.send('save_env -f /grub/env boots\r');
-    await expect.poll(() => disk.log.at(-1)?.[0], { timeout: 10_000 }).toBe('write');
+    await expect.poll(() => disk.log.at(-1)?.[0], { timeout: 60_000 }).toBe('write');
     emulator.restart();
     disk.onWrite = undefined;
     setTimeout(() => hold.release(), 300);
@@ -114,7 +114,7 @@ describe('GRUB, through the BIOS and PIO', () => {
     disk.onRead = broken;
     const started = performance.now();
     expect(await console.command('hashsum --hash sha256 /random.bin', GRUB)).toContain('error:');
-    expect(performance.now() - started).toBeLessThan(5000);
+    expect(performance.now() - started).toBeLessThan(25_000);
     disk.onRead = undefined;
     expect(await console.command('hashsum --hash sha256 /random.bin', GRUB)).toMatch(/^[0-9a-f]{64} {2}\/random\.bin$/);
     disk.onWrite = broken;
@@ -131,7 +131,7 @@ describe('GRUB, through the BIOS and PIO', () => {
     await console.command('set msg=kept', GRUB);
     disk.onWrite = () => Promise.reject(new BlockError('no-space', 'full'));
     console.send('save_env -f /grub/env msg\r');
-    await expect.poll(() => emulator.is_running(), { timeout: 10_000 }).toBe(false);
+    await expect.poll(() => emulator.is_running(), { timeout: 60_000 }).toBe(false);
     expect(stops).toHaveLength(1);
     expect(stops[0]).toMatchObject({ drive: 'hda', operation: 'write', action: 'stop' });
     expect(await drives.resume()).toBe(false);
@@ -192,7 +192,7 @@ describe('Linux, through DMA', () => {
     const hold = held();
     disk.onFlush = () => hold.promise;
     console.send('echo synced > /data/f; sync; echo sync-is-back\r');
-    await expect.poll(() => disk.logged('flush').length, { timeout: 20_000 }).toBe(1);
+    await expect.poll(() => disk.logged('flush').length, { timeout: 60_000 }).toBe(1);
     // The journal was written before its flush, and the guest waits.
     expect(disk.log[0]?.[0]).toBe('write');
     expect(disk.logged('write done').length).toBe(disk.logged('write').length);
@@ -214,7 +214,7 @@ describe('Linux, through DMA', () => {
     let started = performance.now();
     const read = 'dd if=/dev/sda of=/dev/null bs=4k count=1 skip=9000';
     expect(await console.command(read, LINUX)).toContain('Input/output error');
-    expect(performance.now() - started).toBeLessThan(10_000);
+    expect(performance.now() - started).toBeLessThan(25_000);
     disk.onRead = undefined;
     expect(await console.command(read, LINUX)).toContain('1+0 records out');
 
@@ -223,7 +223,7 @@ describe('Linux, through DMA', () => {
       disk[hook] = broken;
       started = performance.now();
       expect(await console.command(write, LINUX)).toContain('Input/output error');
-      expect(performance.now() - started).toBeLessThan(15_000);
+      expect(performance.now() - started).toBeLessThan(25_000);
       disk[hook] = undefined;
       expect(await console.command(write, LINUX)).not.toContain('Input/output error');
     }
