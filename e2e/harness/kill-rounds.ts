@@ -145,7 +145,10 @@ class KilledDisk implements AsyncDisposable {
       maxLength: LONGEST_REQUEST_BYTES,
       weights: { write: 12, zero: 3, discard: 3, flush: 3, read: 1 },
     });
-    return operations.map((operation) => ({ ...operation, id: BASE_WRITE + round * OPERATIONS_PER_ROUND + operation.id }));
+    return operations.map((operation) => ({
+      ...operation,
+      id: BASE_WRITE + round * OPERATIONS_PER_ROUND + operation.id,
+    }));
   }
 
   /** Looks at the disk with QEMU's eyes first, then with ours, which may repair what they open. They must see the same. */

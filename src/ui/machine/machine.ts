@@ -71,7 +71,7 @@ export class Machine {
       vga_bios: { buffer: parts.vgabios },
       memory_size: settings.memory,
       vga_memory_size: VGA_MEMORY,
-      screen: { container: settings.screen, use_graphical_text: true },
+      screen: { container: settings.screen },
       disable_speaker: true,
       [device]: drive,
       autostart: false,
