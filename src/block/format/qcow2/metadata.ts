@@ -5,7 +5,7 @@
  * shows another cluster's bytes, changes are written in steps with a flush (a barrier) between them:
  *
  *   1. guest data and copied edges (written at once, by the core), new L2 tables, new refcount blocks and counts
- *   2. what leads to new refcount structures or a new L1 table: refcount table entries, the header (only if there are any)
+ *   2. only if there are any: refcount table entries, which lead to new blocks; then the header, which leads to new tables
  *   3. what leads to data: L2 entries, L1 entries
  *   4. only then are clusters that lost their last use taken for free, and may be used again
  *
@@ -339,11 +339,13 @@ export class Metadata {
     const { refcounts, l1, l2 } = this;
     const publishes = l2.dirtyCount > 0 || l1.dirty;
     if (!this.lazy) yield* refcounts.cache.writeDirty();
-    const headerDirty = this.#header !== this.#writtenHeader;
-    if (headerDirty || (!this.lazy && refcounts.table.dirty)) {
+    if (!this.lazy && refcounts.table.dirty) {
       yield* settle(this.file.flush());
-      if (!this.lazy) yield* refcounts.table.writeDirty(this.file, 'refblock_alloc_hookup');
-      if (headerDirty) yield* this.#writeHeaderFields(this.#header);
+      yield* refcounts.table.writeDirty(this.file, 'refblock_alloc_hookup');
+    }
+    if (this.#header !== this.#writtenHeader) {
+      yield* settle(this.file.flush());
+      yield* this.#writeHeaderFields(this.#header);
     }
     yield* settle(this.file.flush());
     if (!this.lazy) this.#keepRefcounts();

@@ -50,9 +50,20 @@ function* grow(metadata: Metadata, { oldSize, newSize, preallocation, zeroUntil 
   yield* metadata.lock.run(function* () {
     // The new size shows only what is on the disk by then.
     yield* metadata.writeBack();
-    metadata.updateHeader({ size: newSize });
-    yield* metadata.writeBack();
+    yield* writeSize(metadata, newSize);
   });
+}
+
+/** Changes the size in the header. When that fails the disk keeps its size: the next flush makes sure of it. */
+function* writeSize(metadata: Metadata, size: number): Co<void> {
+  const { size: before } = metadata.header;
+  metadata.updateHeader({ size });
+  try {
+    yield* metadata.writeBack();
+  } catch (error) {
+    metadata.updateHeader({ size: before });
+    throw error;
+  }
 }
 
 /** Makes new clusters zero, so that the backing file does not show. Version 2 has no other way than to give them space. */
