@@ -10,7 +10,7 @@ import { readImagePadded, readTracked } from '../io/read.ts';
 import type { LayerStatus } from '../io/status.ts';
 import type { TrackedRequest } from '../io/tracked.ts';
 import { writeExtents, writeImage } from '../io/write.ts';
-import { zeroImage, zeroRange } from '../io/zero.ts';
+import { zeroImage } from '../io/zero.ts';
 import { SECTOR_SIZE } from '../limits.ts';
 import { BackingReader } from './backing-reader.ts';
 import { BlockNode, type GraphClock } from './node.ts';
