@@ -9,7 +9,7 @@ const PROGRESS_INTERVAL_MS = 100;
 export class CallControl implements Progress {
   readonly #port: MessagePort | undefined;
   #aborted = false;
-  #onAbort: (() => void) | undefined;
+  readonly #onAbort = new Set<() => void>();
   #lastReportMs = Number.NEGATIVE_INFINITY;
 
   /** @param port undefined for a caller who neither watches nor gives up */
@@ -19,7 +19,7 @@ export class CallControl implements Progress {
     port.onmessage = ({ data }: MessageEvent<unknown>) => {
       if (data !== ABORT) return;
       this.#aborted = true;
-      this.#onAbort?.();
+      for (const listener of this.#onAbort) listener();
     };
   }
 
@@ -44,20 +44,23 @@ export class CallControl implements Progress {
    * @param undo is done to what comes after that
    * @throws BlockError `aborted`, and what the work throws
    */
-  waitFor<T>(work: Promise<T>, undo: (late: T) => Promise<unknown>): Promise<T> {
+  waitFor<T>(work: Promise<T>, undo?: (late: T) => Promise<unknown>): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.#onAbort = () => reject(abortedError());
-      if (this.#aborted) this.#onAbort();
-      work.then((value) => {
-        // Nobody is left to tell of a failure to undo: the call has been answered.
-        if (this.#aborted) undo(value).catch(() => undefined);
-        else resolve(value);
-      }, reject);
+      const onAbort = (): void => reject(abortedError());
+      this.#onAbort.add(onAbort);
+      if (this.#aborted) onAbort();
+      void work
+        .then((value) => {
+          // Nobody is left to tell of a failure to undo: the call has been answered.
+          if (this.#aborted) undo?.(value).catch(() => undefined);
+          else resolve(value);
+        }, reject)
+        .finally(() => this.#onAbort.delete(onAbort));
     });
   }
 
   end(): void {
-    this.#onAbort = undefined;
+    this.#onAbort.clear();
     this.#port?.close();
   }
 }

@@ -5,7 +5,7 @@ import type { BlockdevOptions as CoreOptions, CheckFix, CheckResult } from '../b
 import { BlockError } from '../block/error.ts';
 import type { BlockStatus } from '../block/extent.ts';
 import type { BlockBackend } from '../block/graph/backend.ts';
-import { allowNames, type ReferencePolicy } from '../block/graph/gate.ts';
+import { allowNames, type ReferenceAnswer, type ReferenceRequest } from '../block/graph/gate.ts';
 import { BlockGraph } from '../block/graph/graph.ts';
 import type { BlockNode } from '../block/graph/node.ts';
 import type { OpenPolicy } from '../block/graph/opener.ts';
@@ -18,7 +18,15 @@ import { probeImage, type ImageProbe } from '../block/image/probe.ts';
 import { parseOptions } from '../block/options.ts';
 import { listFiles, openFile, renameFile, type StoredFile } from '../block/protocol/opfs/index.ts';
 import { findProtocol, parseFilename, type DriverSet } from '../block/registry.ts';
-import type { FileQuestion, NodeStatistics, OpenedDisk, OpenedExport, OpenSettings, WorkerApi } from './api.ts';
+import type {
+  FileQuestion,
+  FileRequest,
+  NodeStatistics,
+  OpenedDisk,
+  OpenedExport,
+  OpenSettings,
+  WorkerApi,
+} from './api.ts';
 import type { BlockdevOptions, CreateOptions, ProtocolOptions } from './blockdev.ts';
 import { withControl, type CallControl } from './call.ts';
 import { DataPort } from './data-port.ts';
@@ -55,8 +63,8 @@ export class Session implements WorkerApi {
     question: FileQuestion | undefined,
     call: MessagePort | undefined,
   ): Promise<OpenedDisk> {
-    const policy = policyOf(settings, question);
     return withControl(call, async (control) => {
+      const policy = policyOf(settings, question, control);
       const opening = this.#graph.open(options as CoreOptions | string, policy).finally(() => release(question));
       const backend = await control.waitFor(opening, (late) => this.#graph.close(late));
       return this.#register(backend, settings.inspect);
@@ -65,7 +73,7 @@ export class Session implements WorkerApi {
 
   probe(file: ProtocolOptions | string, call: MessagePort | undefined): Promise<ImageProbe> {
     return withControl(call, (control) =>
-      control.waitFor(startAsync(probeImage(this.#graph, file as CoreOptions | string)), () => Promise.resolve()),
+      control.waitFor(startAsync(probeImage(this.#graph, file as CoreOptions | string))),
     );
   }
 
@@ -205,15 +213,22 @@ function tooManyExtents(backend: BlockBackend, offset: number): BlockError {
   );
 }
 
-function policyOf(settings: OpenSettings, question: FileQuestion | undefined): Partial<OpenPolicy> {
-  const { allow, maxChainDepth, check, inspect } = settings;
-  const ask = question as ReferencePolicy | undefined;
+function policyOf(
+  { allow, maxChainDepth, check, inspect }: OpenSettings,
+  question: FileQuestion | undefined,
+  control: CallControl,
+): Partial<OpenPolicy> {
   return {
-    references: ask ?? allowNames(allow),
+    // The graph makes one change at a time: a question that nobody answers any more must not hold up the next.
+    references: question === undefined ? allowNames(allow) : (request) => control.waitFor(ask(question, request)),
     check,
     inspect,
     ...(maxChainDepth === undefined ? {} : { maxChainDepth }),
   };
+}
+
+async function ask(question: FileQuestion, request: ReferenceRequest): Promise<ReferenceAnswer> {
+  return (await question(request as FileRequest)) as ReferenceAnswer;
 }
 
 /** The page's function is not asked any more: its port can go. */
