@@ -80,6 +80,8 @@ export async function checkTables(content: SparseBytes): Promise<string[]> {
 export interface SessionOptions {
   readonly open?: Readonly<Record<string, unknown>>;
   readonly base?: Uint8Array;
+  /** Puts something between the disk and its storage. */
+  readonly wrap?: (storage: Storage) => Storage;
 }
 
 /** Carries operations out and compares every read with the model. */
@@ -94,7 +96,10 @@ export class Qcow2Session {
     this.#options = options;
     const initial = options.base;
     const position = (): number => storage.position;
-    this.model = new DiskModel(size, initial === undefined ? { position } : { position, initial: initial.subarray(0, size) });
+    this.model = new DiskModel(
+      size,
+      initial === undefined ? { position } : { position, initial: initial.subarray(0, size) },
+    );
   }
 
   get disk(): BlockBackend {
@@ -102,18 +107,20 @@ export class Qcow2Session {
     return this.#opened.disk;
   }
 
+  get isOpen(): boolean {
+    return this.#opened !== undefined;
+  }
+
   async open(): Promise<void> {
-    const { base, open } = this.#options;
+    const { base, open, wrap = (storage: Storage) => storage } = this.#options;
     const baseStorage = base === undefined ? undefined : new SimulatedStorage({ initial: base, readOnly: true });
-    this.#opened = await openQcow2(this.storage, open, baseStorage);
+    this.#opened = await openQcow2(wrap(this.storage), open, baseStorage);
   }
 
   async close(): Promise<void> {
     const { graph, disk } = this.#opened!;
     this.#opened = undefined;
-    const flush = this.model.flush();
-    await graph.close(disk);
-    flush.succeeded();
+    await this.#change(this.model.flush(), () => graph.close(disk));
   }
 
   /** @throws ModelMismatch when a read gives what it must not, and what the disk throws */
@@ -123,7 +130,9 @@ export class Qcow2Session {
       case 'write': {
         const data = patternedBytes(operation.id, operation.offset, operation.length);
         const flags = operation.fua ? { fua: true } : {};
-        return this.#change(this.model.write(operation.offset, data, label), () => this.disk.write(operation.offset, data, flags));
+        return this.#change(this.model.write(operation.offset, data, label), () =>
+          this.disk.write(operation.offset, data, flags),
+        );
       }
       case 'zero':
         return this.#change(this.model.writeZeroes(operation.offset, operation.length, label), () =>
