@@ -190,8 +190,11 @@ export class Disk {
    * @throws BlockError `unsupported` for a format that cannot be written as a stream, `aborted`; the stream errors with a BlockError
    */
   async export(options: ExportOptions = {}): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
-    const { format = 'qcow2' } = options;
-    const opened = await this.#call((api) => api.export(this.#id, format));
+    const { format = 'qcow2', signal } = options;
+    // The progress of an export is that of its stream.
+    const opened = await callWith('export', { signal }, (call) =>
+      this.#call((api) => api.export(this.#id, format, call)),
+    );
     return exportStream(opened, this.#link, options);
   }
 

@@ -89,7 +89,7 @@ export interface WorkerApi {
   /** @returns the size that it has now, in bytes */
   resize(disk: number, size: number, shrink: boolean): Promise<number>;
   stats(disk: number): Promise<NodeStatistics>;
-  export(disk: number, format: string): Promise<OpenedExport>;
+  export(disk: number, format: string, call: MessagePort | undefined): Promise<OpenedExport>;
   close(disk: number): Promise<void>;
 
   listFiles(folder: string): Promise<StoredFile[]>;

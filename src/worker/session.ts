@@ -124,13 +124,16 @@ export class Session implements WorkerApi {
     return Promise.resolve(statisticsOf(this.#disk(disk).backend.node));
   }
 
-  async export(disk: number, format: string): Promise<OpenedExport> {
-    const { backend, exports } = this.#disk(disk);
-    const source = await startAsync(openExport(this.#graph, backend.node, format));
-    const { port1, port2 } = new MessageChannel();
-    const port: ExportPort = new ExportPort(source, port1, () => exports.delete(port));
-    exports.add(port);
-    return transfer({ totalBytes: source.totalBytes, pieces: port2 }, [port2]);
+  export(disk: number, format: string, call: MessagePort | undefined): Promise<OpenedExport> {
+    return withControl(call, async (control) => {
+      const { backend, exports } = this.#disk(disk);
+      const opening = startAsync(openExport(this.#graph, backend.node, format));
+      const source = await control.waitFor(opening, (late) => Promise.resolve(late.close()));
+      const { port1, port2 } = new MessageChannel();
+      const port: ExportPort = new ExportPort(source, port1, () => exports.delete(port));
+      exports.add(port);
+      return transfer({ totalBytes: source.totalBytes, pieces: port2 }, [port2]);
+    });
   }
 
   async close(disk: number): Promise<void> {

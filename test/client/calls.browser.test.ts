@@ -87,3 +87,33 @@ test('long calls report progress and stop when they are told to', async () => {
   await failsWith('aborted', () => check, 'the check');
   expect(await disk.check()).toMatchObject({ corruptions: 0 });
 });
+
+test('a new image that was given up leaves no file behind', async () => {
+  const file = { driver: 'opfs', path: 'client-test-calls/given-up.qcow2' } as const;
+  const controller = new AbortController();
+  const seen: number[] = [];
+  const onProgress = (done: number): void => {
+    seen.push(done);
+    controller.abort();
+  };
+  const options = { driver: 'qcow2', file, size: 2 ** 36, preallocation: 'metadata', cluster_size: 4096 } as const;
+  const creating = () => spindle.create(options, { signal: controller.signal, onProgress });
+  await failsWith('aborted', creating, 'the creation');
+  expect(seen.length).toBeGreaterThan(0);
+  expect(await spindle.files.list('client-test-calls')).toEqual([]);
+});
+
+test('an export is given up before it has begun', async () => {
+  await using disk = await spindle.open({ driver: 'raw', file: { driver: 'memory', size: MIB } });
+  const controller = new AbortController();
+  const exporting = disk.export({ signal: controller.signal });
+  controller.abort();
+  const outcome = await exporting
+    .then(
+      (stream) => stream.getReader().read(),
+      (error: unknown) => error,
+    )
+    .catch((error: unknown) => error);
+  expect(outcome).toMatchObject({ kind: 'aborted' });
+  await disk.write(0, new Uint8Array(1));
+});

@@ -21,6 +21,7 @@ async function documented(file: File, offset: number, length: number, size: numb
                          backing_file: 'base', backing_fmt: 'raw' });
   const disk = await spindle.open({ driver: 'qcow2', 'node-name': 'mine', file: { driver: 'opfs', path: 'disks/mine.qcow2' },
                                     backing: { driver: 'raw', file: { driver: 'http', url: '/images/base.img' } } });
+  // oxlint-disable-next-line no-unused-expressions
   disk.size;                                             // bytes
   const bytes = await disk.read(offset, length);         // Uint8Array, the caller's own
   await disk.write(offset, bytes); await disk.writeZeroes(offset, length); await disk.discard(offset, length); await disk.flush();
