@@ -323,6 +323,16 @@ describe('http', () => {
     await expect(opened).rejects.toMatchObject({ kind: 'permission' });
   });
 
+  test('a server that is not there is an io error; keeping needs a browser', async () => {
+    pauses = [];
+    await expect(openUrl('http://127.0.0.1:1/x')).rejects.toMatchObject({
+      kind: 'io',
+      context: { detail: { unreachable: true } },
+    });
+    expect(pauses).toHaveLength(4);
+    await expect(openUrl('http://127.0.0.1:1/x', { keep: 'kept' })).rejects.toMatchObject({ kind: 'unsupported' });
+  });
+
   test('names show no secrets, and references keep headers on their own server only', () => {
     const options = parseOptions(
       driver.options,

@@ -1,8 +1,11 @@
 // The indexeddb protocol in a browser with a profile on disk: quota, two tabs, a tab that dies.
-import { afterAll, beforeAll, describe, test } from 'vitest';
+import { afterAll, beforeAll, describe, test, vi } from 'vitest';
 import { openBrowserProfile, startWorker, type BrowserProfile } from '../../support/browser-profile.ts';
 
 const STEPS = '/test/block/protocol/indexeddb-steps.worker.ts';
+
+// A browser of its own on a busy machine takes its time.
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
 
 let profile: BrowserProfile;
 

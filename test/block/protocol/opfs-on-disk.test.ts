@@ -1,9 +1,12 @@
 // The opfs protocol in a browser with a profile on disk: the conformance suite again, quota, two tabs, a tab that dies.
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { openBrowserProfile, startWorker, type BrowserProfile } from '../../support/browser-profile.ts';
 
 const SUITE = '/test/block/protocol/opfs.worker.ts?on-disk';
 const STEPS = '/test/block/protocol/opfs-steps.worker.ts';
+
+// A browser of its own on a busy machine takes its time.
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
 
 let profile: BrowserProfile;
 

@@ -1,10 +1,7 @@
-import type { OpenFlags, ProtocolDriver, Storage } from '../../driver.ts';
-import { readOnlyProtocolError } from '../shared/errors.ts';
+import type { ProtocolDriver } from '../../driver.ts';
 import { realEnvironment, type HttpEnvironment } from './environment.ts';
-import { absoluteUrl, checkedChunkSize, httpSchema, requesterOptions, shownUrl, type HttpOptions } from './options.ts';
-import { lookAt } from './remote-file.ts';
-import { Requester } from './requester.ts';
-import { HttpStorage } from './storage.ts';
+import { openHttp } from './open.ts';
+import { absoluteUrl, httpSchema, pageUrl, shownUrl, type HttpOptions } from './options.ts';
 
 export type HttpDriver = ProtocolDriver<typeof httpSchema>;
 
@@ -32,23 +29,6 @@ export function createHttpProtocol(name: 'http' | 'https', environment: HttpEnvi
 export const httpProtocol: HttpDriver = /* @__PURE__ */ createHttpProtocol('http');
 export const httpsProtocol: HttpDriver = /* @__PURE__ */ createHttpProtocol('https');
 
-async function openHttp(options: HttpOptions, flags: OpenFlags, environment: HttpEnvironment): Promise<Storage> {
-  const url = absoluteUrl(options.url, pageUrl());
-  if (!flags.readOnly) throw readOnlyProtocolError('http', shownUrl(url.href));
-  const chunkBytes = checkedChunkSize(options.chunk_size);
-  const requester = new Requester(requesterOptions(options, url), environment);
-  const look = await lookAt(requester, chunkBytes);
-  const cacheBytes = look.whole ? Number.POSITIVE_INFINITY : options.cache_size;
-  const storage = new HttpStorage(
-    requester,
-    { chunkBytes, cacheBytes, readAhead: options.readahead },
-    look.identity,
-    undefined,
-  );
-  storage.seed(look, chunkBytes);
-  return storage;
-}
-
 /** Headers and cookies go along only to the server that they were meant for. */
 function resolveReference(options: HttpOptions, reference: string) {
   const from = absoluteUrl(options.url, pageUrl());
@@ -62,10 +42,4 @@ function resolveReference(options: HttpOptions, reference: string) {
     ...(headers === undefined ? {} : { headers }),
     ...(credentials === undefined ? {} : { credentials }),
   };
-}
-
-/** Where relative URLs start. A worker that was made from a blob has its page's origin all the same. */
-function pageUrl(): string | undefined {
-  const here = (globalThis as { readonly location?: { readonly href: string; readonly origin: string } }).location;
-  return here?.href.startsWith('blob:') === true ? here.origin : here?.href;
 }

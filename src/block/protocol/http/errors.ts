@@ -57,6 +57,7 @@ export function networkError(cause: unknown, place: HttpPlace, crossSite: boolea
     `The server was not reached or the connection died (${messageOf(cause)})${hint}`,
     place,
     cause,
+    { unreachable: true },
   );
 }
 
@@ -127,4 +128,16 @@ export function changedError(
 ): BlockError {
   const message = `The file on the server was changed while it was in use: ${what}; close the disk and open it again`;
   return httpError('base-changed', message, place, undefined, { opened: { ...opened }, found });
+}
+
+/** Whether an error says that no answer came at all. */
+export function isUnreachable(error: unknown): error is BlockError {
+  return error instanceof BlockError && error.context.detail?.['unreachable'] === true;
+}
+
+/** The server answers, but a browser that asks for a range sees nothing of the answer. */
+export function rangesBlockedError(failure: BlockError, place: HttpPlace): BlockError {
+  const message =
+    'The server answers plain requests, but the browser accepts none of its answers to range requests: it may compress them, or not allow them to pages of other sites';
+  return httpError('unsupported', message, place, failure);
 }

@@ -86,3 +86,9 @@ function checkedHeaders(headers: Readonly<Record<string, unknown>>): Readonly<Re
   }
   return checked;
 }
+
+/** Where relative URLs start. A worker that was made from a blob has its page's origin all the same. */
+export function pageUrl(): string | undefined {
+  const here = (globalThis as { readonly location?: { readonly href: string; readonly origin: string } }).location;
+  return here?.href.startsWith('blob:') === true ? here.origin : here?.href;
+}

@@ -4,7 +4,9 @@ import type { BlockError } from '../../error.ts';
 import {
   changedError,
   compressedError,
+  isUnreachable,
   noSizeError,
+  rangesBlockedError,
   rangesGoneError,
   rangesIgnoredError,
   shortBodyError,
@@ -24,6 +26,8 @@ import {
 } from './identity.ts';
 import { Retriable, type Answer, type Requester } from './requester.ts';
 
+type Requests = Pick<Requester, 'request'>;
+
 /** What a server that ignores ranges sends is taken whole up to this many bytes. */
 export const MAX_WHOLE_BYTES = 64 * 1024 * 1024;
 
@@ -42,9 +46,36 @@ interface SizelessLook {
 /**
  * Asks for the first chunk, which in most cases tells all there is to know in one request.
  *
+ * @param retries how often a request that fails is made again
  * @throws BlockError `not-found`, `permission`, `unsupported` when the server cannot serve parts of files, `io`
  */
-export async function lookAt(requester: Requester, chunkBytes: number): Promise<FirstLook> {
+export async function lookAt(
+  requester: Requester,
+  chunkBytes: number,
+  retries: number = requester.options.retries,
+): Promise<FirstLook> {
+  try {
+    return await firstLook(requester.withRetries(retries), chunkBytes);
+  } catch (error) {
+    throw isUnreachable(error) ? await explained(requester.withRetries(0), error) : error;
+  }
+}
+
+/** Browsers do not say why a request failed; an answer to a plain one narrows it down. */
+async function explained(requester: Requests, failure: BlockError): Promise<BlockError> {
+  try {
+    return await requester.request('HEAD', undefined, ({ response }, place) => {
+      // Chromium drops a compressed answer to a range request as if there had been none.
+      const encoding = response.headers.get('Content-Encoding');
+      return Promise.resolve(encoding === null ? rangesBlockedError(failure, place) : compressedError(encoding, place));
+    });
+  } catch {
+    // It does not answer at all, so the first failure says what there is to say.
+    return failure;
+  }
+}
+
+async function firstLook(requester: Requests, chunkBytes: number): Promise<FirstLook> {
   const look = await requester.request('GET', { first: 0, last: chunkBytes - 1 }, async (answer, place) => {
     const { status } = answer.response;
     if (status === 206) return firstPart(answer, chunkBytes, place);
@@ -61,7 +92,7 @@ export async function lookAt(requester: Requester, chunkBytes: number): Promise<
  * @throws BlockError `base-changed` when the answer is of another version, `unsupported`, `io`
  */
 export function fetchPart(
-  requester: Requester,
+  requester: Requests,
   identity: StorageIdentity,
   offset: number,
   length: number,
@@ -123,7 +154,7 @@ function emptyFile(answer: Answer, place: HttpPlace): FirstLook {
 }
 
 /** Content-Length may be read across sites where Content-Range may not. */
-async function withSizeFromHead(requester: Requester, look: SizelessLook, chunkBytes: number): Promise<FirstLook> {
+async function withSizeFromHead(requester: Requests, look: SizelessLook, chunkBytes: number): Promise<FirstLook> {
   const { seen, start } = look;
   const { identity, place } = await requester.request('HEAD', undefined, ({ response }, at) => {
     const size = parseContentLength(response.headers.get('Content-Length'));

@@ -66,6 +66,11 @@ export class Requester {
     return { requests: this.#requests, bytes: this.#bytes, retries: this.#retries };
   }
 
+  /** The same, less patient. What it does counts here. */
+  withRetries(retries: number): Pick<Requester, 'request'> {
+    return { request: (method, range, use) => this.#tryOften(retries, method, range, use) };
+  }
+
   /** Ends all requests: each rejects with the error. */
   close(error: Error): void {
     this.#closing.abort(error);
@@ -78,7 +83,16 @@ export class Requester {
    * @param use takes the answer; a `Retriable` that it throws is a reason to try again
    * @throws BlockError what `use` throws, or `io` when all tries failed
    */
-  async request<T>(
+  request<T>(
+    method: 'GET' | 'HEAD',
+    range: { readonly first: number; readonly last: number } | undefined,
+    use: (answer: Answer, place: HttpPlace) => Promise<T>,
+  ): Promise<T> {
+    return this.#tryOften(this.options.retries, method, range, use);
+  }
+
+  async #tryOften<T>(
+    retries: number,
     method: 'GET' | 'HEAD',
     range: { readonly first: number; readonly last: number } | undefined,
     use: (answer: Answer, place: HttpPlace) => Promise<T>,
@@ -93,7 +107,7 @@ export class Requester {
       } catch (error) {
         this.#closing.signal.throwIfAborted();
         if (!(error instanceof Retriable)) throw error;
-        if (attempt >= this.options.retries) throw error.failure;
+        if (attempt >= retries) throw error.failure;
         await this.#pause(attempt, error);
       }
     }

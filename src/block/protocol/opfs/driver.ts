@@ -4,9 +4,9 @@ import type { OptionSchema } from '../../options.ts';
 import { noSpaceError } from '../shared/errors.ts';
 import { fromException } from '../shared/exceptions.ts';
 import { siblingPath } from '../shared/paths.ts';
+import { fileHandle, hasFile, hasSyncHandles, normalPath, parentFolder, splitPath } from '../shared/private-files.ts';
 import { takeLock, withLock } from '../shared/web-lock.ts';
-import { deleteFile, fileHandle, hasFile, parentFolder } from './folder.ts';
-import { normalPath, splitPath } from './path.ts';
+import { deleteFile } from './folder.ts';
 import { FULL_HINT, OpfsStorage } from './storage.ts';
 
 const PREFIX = 'opfs:';
@@ -20,7 +20,7 @@ export const opfsProtocol: ProtocolDriver<typeof schema> = {
   kind: 'protocol',
   name: 'opfs',
   options: schema,
-  isAvailable,
+  isAvailable: hasSyncHandles,
   parseFilename: (filename) =>
     filename.startsWith(PREFIX) ? { driver: 'opfs', path: filename.slice(PREFIX.length) } : undefined,
   filename: ({ path }) => `${PREFIX}${path}`,
@@ -30,12 +30,8 @@ export const opfsProtocol: ProtocolDriver<typeof schema> = {
   delete: ({ path }) => deleteFile(path),
 };
 
-function isAvailable(): boolean {
-  return typeof FileSystemFileHandle === 'function' && 'createSyncAccessHandle' in FileSystemFileHandle.prototype;
-}
-
 function refuseUnavailable(path: string): void {
-  if (isAvailable()) return;
+  if (hasSyncHandles()) return;
   const message =
     'Files of the browser open only in a dedicated worker of a secure page (https or localhost): connect to the worker and open it there';
   throw new BlockError('unsupported', message, { driver: 'opfs', filename: path });

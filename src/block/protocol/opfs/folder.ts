@@ -1,9 +1,8 @@
 /** Files and folders of the origin private file system, by path. Works on pages too, where nothing can be opened as a disk. */
 import { BlockError } from '../../error.ts';
 import { fromException } from '../shared/exceptions.ts';
-import { messageOf } from '../shared/errors.ts';
+import { fileHandle, hasFile, normalPath, parentFolder, splitPath, topFolder } from '../shared/private-files.ts';
 import { withLock } from '../shared/web-lock.ts';
-import { normalPath, splitPath } from './path.ts';
 
 export interface StoredFile {
   /** From the top. */
@@ -11,50 +10,6 @@ export interface StoredFile {
   /** Bytes. */
   readonly size: number;
   readonly lastModifiedMs: number;
-}
-
-/**
- * Finds the folder that a file lies in.
- *
- * @param create whether folders that are missing are made
- * @throws BlockError `invalid`, `not-found`, `unsupported` where the browser keeps no files (a private window of Safari)
- */
-export async function parentFolder(path: string, create: boolean): Promise<FileSystemDirectoryHandle> {
-  const { folders } = splitPath(path);
-  let folder = await topFolder();
-  try {
-    for (const name of folders) folder = await folder.getDirectoryHandle(name, { create });
-  } catch (error) {
-    throw fromException(error, { driver: 'opfs', filename: path });
-  }
-  return folder;
-}
-
-/**
- * Finds a file.
- *
- * @param create whether it and its folders are made when they are missing
- * @throws BlockError `invalid`, `not-found`, `unsupported`
- */
-export async function fileHandle(path: string, create: boolean): Promise<FileSystemFileHandle> {
-  const folder = await parentFolder(path, create);
-  try {
-    return await folder.getFileHandle(splitPath(path).file, { create });
-  } catch (error) {
-    throw fromException(error, { driver: 'opfs', filename: path });
-  }
-}
-
-/** Whether a folder, the parent of `path`, has a file of that name. @throws BlockError `invalid` when it is a folder */
-export async function hasFile(folder: FileSystemDirectoryHandle, path: string): Promise<boolean> {
-  try {
-    await folder.getFileHandle(splitPath(path).file);
-    return true;
-  } catch (error) {
-    const failure = fromException(error, { driver: 'opfs', filename: path });
-    if (failure.kind === 'not-found') return false;
-    throw failure;
-  }
 }
 
 /**
@@ -147,14 +102,5 @@ async function collect(folder: FileSystemDirectoryHandle, prefix: string, found:
       const { size, lastModified } = await entry.getFile();
       found.push({ path, size, lastModifiedMs: lastModified });
     }
-  }
-}
-
-async function topFolder(): Promise<FileSystemDirectoryHandle> {
-  try {
-    return await navigator.storage.getDirectory();
-  } catch (error) {
-    const message = `This browser keeps no files for this page (${messageOf(error)}): leave private mode, or keep the disk in IndexedDB or in memory`;
-    throw new BlockError('unsupported', message, { driver: 'opfs' }, { cause: error });
   }
 }
