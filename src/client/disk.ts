@@ -61,12 +61,13 @@ export class Disk {
   readonly #link: WorkerLink;
   readonly #pool: BufferPool;
   readonly #data: DataPort;
-  readonly #forget: () => void;
+  readonly #onClosed: (disk: Disk) => void;
+  readonly #forgetLink: () => void;
   #size: number;
   #closing: Promise<void> | undefined;
 
-  /** Made by `Spindle.open`. */
-  constructor(opened: OpenedDisk, link: WorkerLink, pool: BufferPool) {
+  /** Made by `Spindle.open`. @param onClosed is told once, when the disk is closed */
+  constructor(opened: OpenedDisk, link: WorkerLink, pool: BufferPool, onClosed: (disk: Disk) => void) {
     this.nodeName = opened.nodeName;
     this.format = opened.format;
     this.readOnly = opened.readOnly;
@@ -75,7 +76,8 @@ export class Disk {
     this.#link = link;
     this.#pool = pool;
     this.#data = new DataPort(opened.data, pool);
-    this.#forget = link.onEnd((error) => this.#data.fail(error));
+    this.#onClosed = onClosed;
+    this.#forgetLink = link.onEnd((error) => this.#data.fail(error));
   }
 
   /** Bytes. */
@@ -217,8 +219,9 @@ export class Disk {
     try {
       await this.#link.call((api) => api.close(this.#id));
     } finally {
-      this.#forget();
+      this.#forgetLink();
       this.#data.fail(closedError());
+      this.#onClosed(this);
     }
   }
 

@@ -58,7 +58,7 @@ export class WorkerLink {
 
   /** The page has no more use for the worker. */
   close(): void {
-    this.#finish(new BlockError('closed', 'The connection to the worker was closed: connect again'), undefined);
+    this.#finish(closedError(), undefined);
   }
 
   /** Sees the worker's end by the lock that it holds as long as it lives. */
@@ -83,6 +83,10 @@ export class WorkerLink {
     this.#listeners.clear();
     this.#resolveEnded(reason);
   }
+}
+
+export function closedError(): BlockError {
+  return new BlockError('closed', 'The connection to the worker was closed: connect again');
 }
 
 function diedError(message = ''): BlockError {

@@ -15,7 +15,7 @@ import { BufferPool } from './buffer-pool.ts';
 import { callWith, type CallOptions } from './call.ts';
 import { Disk } from './disk.ts';
 import { BrowserFiles } from './files.ts';
-import type { WorkerLink } from './link.ts';
+import { closedError, type WorkerLink } from './link.ts';
 import { withAbsoluteUrls } from './urls.ts';
 
 export interface OpenOptions {
@@ -47,6 +47,7 @@ export class Spindle {
   readonly #link: WorkerLink;
   readonly #terminate: () => void;
   readonly #pool = new BufferPool();
+  readonly #disks = new Set<Disk>();
   #closing: Promise<void> | undefined;
 
   /** Made by `connect`. @param terminate ends the worker, if it is this connection's own */
@@ -67,7 +68,7 @@ export class Spindle {
   create(options: CreateOptions, settings: CreateSettings = {}): Promise<void> {
     const { overwrite = false } = settings;
     const absolute = withAbsoluteUrls(options);
-    return callWith('create', settings, (call) => this.#link.call((api) => api.create(absolute, overwrite, call)));
+    return callWith('create', settings, (call) => this.#call((api) => api.create(absolute, overwrite, call)));
   }
 
   /**
@@ -82,9 +83,11 @@ export class Spindle {
     const question = typeof allow === 'function' ? proxy(carefully(allow)) : undefined;
     const absolute = withAbsoluteUrls(options);
     const opened = await callWith('open', settings, (call) =>
-      this.#link.call((api) => api.open(absolute, openSettings(settings), question, call)),
+      this.#call((api) => api.open(absolute, openSettings(settings), question, call)),
     );
-    return new Disk(opened, this.#link, this.#pool);
+    const disk = new Disk(opened, this.#link, this.#pool, (closed) => this.#disks.delete(closed));
+    this.#disks.add(disk);
+    return disk;
   }
 
   /**
@@ -95,12 +98,12 @@ export class Spindle {
    */
   probe(file: ProtocolOptions | string, options: CallOptions = {}): Promise<ImageProbe> {
     const absolute = withAbsoluteUrls(file);
-    return callWith('probe', options, (call) => this.#link.call((api) => api.probe(absolute, call)));
+    return callWith('probe', options, (call) => this.#call((api) => api.probe(absolute, call)));
   }
 
   /** Deletes a file that nobody has open. @throws BlockError `not-found`, `busy`, `unsupported` */
   delete(file: ProtocolOptions | string): Promise<void> {
-    return this.#link.call((api) => api.delete(file));
+    return this.#call((api) => api.delete(file));
   }
 
   /**
@@ -117,11 +120,18 @@ export class Spindle {
     return this.close();
   }
 
+  #call<T>(begin: (api: WorkerLink['api']) => Promise<T>): Promise<T> {
+    return this.#closing === undefined ? this.#link.call(begin) : Promise.reject(closedError());
+  }
+
   async #close(): Promise<void> {
     // A worker that died is closed already: that was told to whom it concerned.
     if (this.#link.hasEnded) return;
     try {
+      const closed = await Promise.allSettled([...this.#disks].map((disk) => disk.close()));
       await this.#link.call((api) => api.end());
+      const failed = closed.find((result) => result.status === 'rejected');
+      if (failed !== undefined) throw failed.reason;
     } finally {
       this.#link.close();
       this.#terminate();

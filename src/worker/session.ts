@@ -45,6 +45,7 @@ export class Session implements WorkerApi {
   readonly #graph: BlockGraph;
   readonly #disks = new Map<number, Disk>();
   #nextDisk = 1;
+  #ended = false;
 
   /** @param drivers what the graph may use */
   constructor(drivers: DriverSet) {
@@ -67,6 +68,7 @@ export class Session implements WorkerApi {
       const policy = policyOf(settings, question, control);
       const opening = this.#graph.open(options as CoreOptions | string, policy).finally(() => release(question));
       const backend = await control.waitFor(opening, (late) => this.#graph.close(late));
+      if (this.#ended) await this.#refuseLate(backend);
       return this.#register(backend, settings.inspect);
     });
   }
@@ -161,6 +163,7 @@ export class Session implements WorkerApi {
 
   /** @throws BlockError the first error of a disk that could not be closed well; all are closed all the same */
   async end(): Promise<void> {
+    this.#ended = true;
     const closed = await Promise.allSettled([...this.#disks.keys()].map((disk) => this.close(disk)));
     const failed = closed.find((result) => result.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
@@ -180,6 +183,12 @@ export class Session implements WorkerApi {
       data: port2,
     };
     return transfer(opened, [port2]);
+  }
+
+  /** A disk that came to be open after the page had gone: nobody would ever close it. */
+  async #refuseLate(backend: BlockBackend): Promise<never> {
+    await this.#graph.close(backend);
+    throw new BlockError('closed', 'The connection was closed while the disk was being opened');
   }
 
   #disk(id: number): Disk {

@@ -14,7 +14,7 @@ test('a worker that is terminated rejects all that waits for it, and all that co
   const worker = startWorker();
   const spindle = await connect({ worker });
   const disk = await spindle.open({ driver: 'raw', file: slow });
-  const stored = await spindle.open({ driver: 'null-co', size: 1048576 });
+  const stored = await spindle.open({ driver: 'null-co', size: 2 ** 26 });
   const stream = (await stored.export({ format: 'raw' })).getReader();
   await stream.read();
   const waiting = [
@@ -34,7 +34,7 @@ test('a worker that is terminated rejects all that waits for it, and all that co
   expect(why).toBeInstanceOf(BlockError);
   await failsWith('closed', () => stored.read(0, 1), 'a later read');
   await failsWith('closed', () => spindle.open(slow), 'a later open');
-  await failsWith('closed', async () => void (await stream.read()), 'the stream').catch(() => stream.read());
+  await failsWith('closed', () => stream.read(), 'the stream');
   await spindle.close();
 });
 
@@ -63,8 +63,12 @@ async function openAndClose(spindle: Spindle): Promise<string> {
 test('a connection that is closed says so to everybody', async () => {
   const spindle = await connect();
   const disk = await spindle.open({ driver: 'raw', file: { driver: 'memory', size: 512 } });
+  const late = disk.write(0, new Uint8Array([1]));
   await Promise.all([spindle.close(), spindle.close()]);
+  await late;
   expect(await spindle.closed).toBeUndefined();
+  await disk.close();
+  await failsWith('closed', () => spindle.probe({ driver: 'memory', size: 1 }), 'a probe');
   await failsWith('closed', () => disk.read(0, 1), 'a read');
   await failsWith('closed', () => spindle.files.list(), 'a call');
 });
@@ -103,6 +107,13 @@ test('a worker of the caller serves two connections, each with disks of its own,
   await first.close();
   expect(await yours.read(0, 1)).toEqual(new Uint8Array([0]));
   await second.close();
-  const third = await connect({ worker: () => worker });
-  await third.close();
+
+  const third = await connect({ worker });
+  await third.create({ driver: 'raw', file, size: 512 }, { overwrite: true });
+  const opening = third.open({ driver: 'raw', file });
+  await Promise.all([third.close(), failsWith('closed', () => opening, 'an open beside the close')]);
+  const fourth = await connect({ worker: () => worker });
+  await expect.poll(() => openAndClose(fourth), { timeout: 10_000 }).toBe('opened');
+  await fourth.delete(file);
+  await fourth.close();
 });
