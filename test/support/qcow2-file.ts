@@ -70,7 +70,9 @@ export class Qcow2File {
   }
 
   #write(offset: number, length: number, value: bigint): this {
-    const buffer = Uint8Array.from({ length }, (_byte, index) => Number((value >> BigInt(8 * (length - 1 - index))) & 255n));
+    const buffer = Uint8Array.from({ length }, (_byte, index) =>
+      Number((value >> BigInt(8 * (length - 1 - index))) & 255n),
+    );
     this.bytes.write(offset, buffer);
     return this;
   }

@@ -8,7 +8,7 @@
  *
  * A slot number is good until the next wait. Dirty slices change, and are written, under the image's metadata lock only.
  */
-import { isPromise, settle, withTasks, type Co } from '../../co.ts';
+import { isPromise, withTasks, type Co } from '../../co.ts';
 import type { BlockChild } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import { REQUEST_PARALLELISM } from '../../limits.ts';
@@ -302,17 +302,4 @@ export class SliceCache {
     for (const slot of this.#dirtySlots) this.#states[slot] = CLEAN;
     this.#dirtySlots = [];
   }
-}
-
-/** Reads a whole table into memory. */
-export function* readTable(
-  file: BlockChild,
-  offset: number,
-  length: number,
-  event: string,
-): Co<Uint8Array<ArrayBuffer>> {
-  const bytes = new Uint8Array(length);
-  file.event(event);
-  if (length > 0) yield* settle(file.read(offset, bytes));
-  return bytes;
 }

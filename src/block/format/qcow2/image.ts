@@ -105,6 +105,11 @@ export class Qcow2Image implements FormatImage {
     return result;
   }
 
+  /** Bytes of tables that its caches hold. */
+  get memoryBytes(): number {
+    return this.#metadata.memoryBytes;
+  }
+
   info(): FormatInfo {
     return formatInfo(this.#metadata.header, this.#virtualSize);
   }

@@ -162,6 +162,11 @@ export class Metadata {
     return this.#refcounts;
   }
 
+  /** Bytes of tables that the caches hold; the L1 table and the refcount table come on top. */
+  get memoryBytes(): number {
+    return this.l2.memoryBytes + (this.#refcounts?.cache.memoryBytes ?? 0);
+  }
+
   // ── Looking up ────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**

@@ -1,8 +1,7 @@
 /** The tables that an opened image holds in memory whole. */
-import type { Co } from '../../co.ts';
+import { settle, type Co } from '../../co.ts';
 import type { BlockChild } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
-import { readTable } from './cache.ts';
 import { clusterSizeOf, type Qcow2Header } from './header.ts';
 import { ENTRY_LENGTH } from './layout.ts';
 import type { WholeTables } from './metadata.ts';
@@ -13,11 +12,18 @@ import type { WholeTables } from './metadata.ts';
  * @throws BlockError `corrupt` when an image that is to be written has no refcount table, `io`
  */
 export function* readWholeTables(file: BlockChild, header: Qcow2Header, readOnly: boolean): Co<WholeTables> {
-  const l1 = yield* readTable(file, header.l1TableOffset, header.l1Size * ENTRY_LENGTH, 'l1_update');
+  const l1 = yield* readTable(file, header.l1TableOffset, header.l1Size * ENTRY_LENGTH);
   if (readOnly) return { l1, refcountTable: undefined };
   if (header.refcountTableClusters === 0) {
     throw new BlockError('corrupt', 'The image has no refcount table: check it with repair, or open it read-only');
   }
   const length = header.refcountTableClusters * clusterSizeOf(header);
-  return { l1, refcountTable: yield* readTable(file, header.refcountTableOffset, length, 'reftable_load') };
+  file.event('reftable_load');
+  return { l1, refcountTable: yield* readTable(file, header.refcountTableOffset, length) };
+}
+
+function* readTable(file: BlockChild, offset: number, length: number): Co<Uint8Array<ArrayBuffer>> {
+  const bytes = new Uint8Array(length);
+  if (length > 0) yield* settle(file.read(offset, bytes));
+  return bytes;
 }

@@ -107,7 +107,12 @@ describe('fields that cannot be', () => {
     ['l1 in the header', (file) => file.setUint64(FIELD.l1TableOffset, 0), 'corrupt', /'l1_table_offset' is 0/],
     ['l1 outside', (file) => file.setUint64(FIELD.l1TableOffset, 65536 * 999), 'corrupt', /cut off/],
     ['l1 far outside', (file) => file.setUint64(FIELD.l1TableOffset, 2n ** 63n), 'unsupported', /'l1_table_offset'/],
-    ['refcount table unaligned', (file) => file.setUint64(FIELD.refcountTableOffset, 1), 'corrupt', /refcount_table_offset/],
+    [
+      'refcount table unaligned',
+      (file) => file.setUint64(FIELD.refcountTableOffset, 1),
+      'corrupt',
+      /refcount_table_offset/,
+    ],
     ['refcount table huge', (file) => file.setUint32(FIELD.refcountTableClusters, 129), 'corrupt', /8 MiB/],
     ['nb_snapshots', (file) => file.setUint32(FIELD.nbSnapshots, 65537), 'corrupt', /'nb_snapshots' is 65537/],
     ['snapshots_offset', (file) => file.setUint32(FIELD.nbSnapshots, 1), 'corrupt', /'snapshots_offset' is 0/],
@@ -126,7 +131,12 @@ describe('fields that cannot be', () => {
     ['data file', (file) => file.setUint64(FIELD.incompatibleFeatures, 4n), 'unsupported', /external data file/],
     ['extended L2', (file) => file.setUint64(FIELD.incompatibleFeatures, 16n), 'unsupported', /extended L2 entries/],
     ['compression bit', (file) => file.setUint64(FIELD.incompatibleFeatures, 8n), 'corrupt', /'compression_type' is 0/],
-    ['compression type', (file) => file.setUint32(FIELD.compressionType, 0x01000000), 'corrupt', /'compression_type' is 1/],
+    [
+      'compression type',
+      (file) => file.setUint32(FIELD.compressionType, 0x01000000),
+      'corrupt',
+      /'compression_type' is 1/,
+    ],
     [
       'unknown compression',
       (file) => file.setUint64(FIELD.incompatibleFeatures, 8n).setUint32(FIELD.compressionType, 0x02000000),
@@ -169,7 +179,10 @@ describe('fields that cannot be', () => {
 
   it('a backing format longer than any', async () => {
     const header = decode(await Qcow2File.create({ size: MiB }));
-    const bytes = encodeHeader({ ...header, extensions: [{ type: EXTENSION.backingFormat, data: new Uint8Array(16) }] });
+    const bytes = encodeHeader({
+      ...header,
+      extensions: [{ type: EXTENSION.backingFormat, data: new Uint8Array(16) }],
+    });
     expect(() => decodeHeader(bytes, MiB)).toThrow(/has 16 bytes; the limit is 15/);
   });
 
@@ -185,6 +198,11 @@ describe('fields that cannot be', () => {
   it('version 2 has none of the later fields', async () => {
     const file = await Qcow2File.create({ size: MiB, compat: '0.10' });
     const header = decode(file);
-    expect(header).toMatchObject({ version: 2, headerLength: HEADER_LENGTH_V2, refcountOrder: 4, incompatibleFeatures: 0n });
+    expect(header).toMatchObject({
+      version: 2,
+      headerLength: HEADER_LENGTH_V2,
+      refcountOrder: 4,
+      incompatibleFeatures: 0n,
+    });
   });
 });
