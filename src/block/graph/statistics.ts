@@ -1,31 +1,48 @@
-/** Time is taken of one in so many requests that do not wait: reading the clock twice costs as much as a fast read. */
-const SYNCHRONOUS_SAMPLE = 64;
+/** Time is taken of the first requests that do not wait, and then of one in so many: reading the clock costs more than they do. */
+const SAMPLED_FIRST = 16;
+const SAMPLE_EVERY = 256;
 
 /** Counters of one kind of request. */
 export class OperationCounter {
   operations = 0;
   bytes = 0;
   failed = 0;
-  /** Nanoseconds. Requests that wait are timed one by one; of those that do not, one in 64 is timed and stands for all. */
-  timeNs = 0;
+  #waited = 0;
+  #waitedMs = 0;
+  #samples = 0;
+  #sampledMs = 0;
+
+  /** Nanoseconds. Requests that wait are timed one by one; those that do not are taken to be like those of them that are timed. */
+  get timeNs(): number {
+    const didNotWait = this.operations - this.#waited;
+    const sampledMs = this.#samples === 0 ? 0 : (this.#sampledMs / this.#samples) * didNotWait;
+    return (this.#waitedMs + sampledMs) * 1e6;
+  }
 
   /** The time at which a request begins, or -1 for one that need not be timed unless it waits. */
   startMs(): number {
-    return this.operations % SYNCHRONOUS_SAMPLE === 0 ? performance.now() : -1;
+    const { operations } = this;
+    return operations % SAMPLE_EVERY === 0 || operations < SAMPLED_FIRST ? performance.now() : -1;
   }
 
   /** Counts a request that did not wait. */
   count(bytes: number, startMs: number): void {
-    if (startMs >= 0) this.timeNs += (performance.now() - startMs) * 1e6 * SYNCHRONOUS_SAMPLE;
     this.operations++;
     this.bytes += bytes;
+    if (startMs >= 0) this.#sample(startMs);
+  }
+
+  #sample(startMs: number): void {
+    this.#samples++;
+    this.#sampledMs += performance.now() - startMs;
   }
 
   /** Counts a request that waited. */
   countWaited(bytes: number, startMs: number): void {
-    this.timeNs += (performance.now() - startMs) * 1e6;
     this.operations++;
     this.bytes += bytes;
+    this.#waited++;
+    this.#waitedMs += performance.now() - startMs;
   }
 }
 

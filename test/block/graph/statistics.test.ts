@@ -9,17 +9,21 @@ beforeEach(() => {
 afterEach(() => vi.restoreAllMocks());
 
 describe('a counter of requests', () => {
-  test('times one in 64 requests that do not wait, and lets it stand for all', () => {
+  test('times some of the requests that do not wait, and takes the others to be like them', () => {
     const counter = new OperationCounter();
     let timed = 0;
-    for (let request = 0; request < 128; request++) {
+    for (let request = 0; request < 1024; request++) {
       const startMs = counter.startMs();
       if (startMs >= 0) timed++;
       now += 0.5;
       counter.count(512, startMs);
     }
-    expect(timed).toBe(2);
-    expect(counter).toMatchObject({ operations: 128, bytes: 128 * 512, timeNs: 128 * 500_000 });
+    expect(timed).toBe(16 + 3);
+    expect(counter).toMatchObject({ operations: 1024, bytes: 1024 * 512, timeNs: 1024 * 500_000 });
+  });
+
+  test('has taken no time while there was no request', () => {
+    expect(new OperationCounter().timeNs).toBe(0);
   });
 
   test('times every request that waits', () => {
@@ -29,6 +33,7 @@ describe('a counter of requests', () => {
       now += 2;
       counter.countWaited(4096, startMs);
     }
-    expect(counter).toMatchObject({ operations: 3, bytes: 3 * 4096, timeNs: 6_000_000 });
+    counter.count(512, -1);
+    expect(counter).toMatchObject({ operations: 4, bytes: 3 * 4096 + 512, timeNs: 6_000_000 });
   });
 });
