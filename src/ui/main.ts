@@ -3,7 +3,7 @@ import { connect } from '../client/index.ts';
 import { App } from './app.ts';
 import { Library } from './images/library.ts';
 import { availableStorages } from './images/storages.ts';
-import { showAbout } from './parts/about.ts';
+import { showAbout } from './start/about.ts';
 import { errorView } from './parts/error-view.ts';
 import { removeLeftovers } from './parts/save.ts';
 import { loadDemo } from './start/demo.ts';

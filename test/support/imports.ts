@@ -13,8 +13,10 @@ export interface Import {
 /** The imports, type imports, re-exports and `import()`s of a source text. */
 export function importsOf(from: string, text: string): Import[] {
   return ts.preProcessFile(text, true, true).importedFiles.map(({ fileName }) => {
-    const relative = fileName.startsWith('.');
-    return { from, relative, to: relative ? posix.join(posix.dirname(from), fileName) : fileName };
+    const to = fileName.startsWith('.') ? posix.join(posix.dirname(from), fileName) : fileName;
+    // A package's licence is shown by the page; packages export code alone, so it is named by its place.
+    const relative = fileName.startsWith('.') && !to.startsWith('node_modules/');
+    return { from, relative, to };
   });
 }
 

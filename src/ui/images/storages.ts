@@ -1,5 +1,10 @@
 /** Where this browser can keep overlays. */
-import type { StorageChoice } from '../inspect/boot-dialog.ts';
+
+/** The storages that are there. */
+export interface StorageChoice {
+  readonly opfs: boolean;
+  readonly indexeddb: boolean;
+}
 
 /** Tries both: a private window may have the interfaces and refuse to use them. */
 export async function availableStorages(): Promise<StorageChoice> {

@@ -1,6 +1,7 @@
 /** What a person decides before a machine starts. */
 import { DEVICE_NAMES, type Device } from '../images/device.ts';
 import type { OverlayStorage } from '../images/library.ts';
+import type { StorageChoice } from '../images/storages.ts';
 import { button, h } from '../parts/dom.ts';
 
 const MIB = 1024 * 1024;
@@ -13,11 +14,6 @@ export interface BootChoice {
   /** Bytes. */
   readonly memory: number;
   readonly storage: OverlayStorage;
-}
-
-export interface StorageChoice {
-  readonly opfs: boolean;
-  readonly indexeddb: boolean;
 }
 
 /**

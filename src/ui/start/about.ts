@@ -1,7 +1,7 @@
 /** Who made what: the licences of what the page is made of. */
-import type { DemoManifest } from '../start/demo.ts';
-import { demoUrl } from '../start/demo.ts';
-import { button, h } from './dom.ts';
+import type { DemoManifest } from './demo.ts';
+import { demoUrl } from './demo.ts';
+import { button, h } from '../parts/dom.ts';
 
 interface Part {
   readonly name: string;
