@@ -1,6 +1,7 @@
 // The whole browser is killed the moment that a Linux guest has synced.
-import { demoUrl, newOverlay, overlay } from './harness/overlay.ts';
+import { copyFileSync } from 'node:fs';
 import { expectCleanExt4, expectSound, partitionFile, rawOf } from './harness/images.ts';
+import { BASE_NAME, demoUrl, newOverlay, overlay } from './harness/overlay.ts';
 import { expect, test } from './harness/test.ts';
 
 test('a killed browser loses nothing of what the guest has synced', async ({ site, profile, linux }) => {
@@ -20,6 +21,7 @@ test('a killed browser loses nothing of what the guest has synced', async ({ sit
   const browser = await profile.start();
   const after = await browser.newTab(site.page);
   // Clusters that were set aside for unsynced writes may have leaked; nothing else may be wrong.
+  copyFileSync(linux.path, site.uploaded(BASE_NAME));
   await after.call('uploadFile', 'disks/overlay.qcow2', 'killed.qcow2');
   await expectSound(site.uploaded('killed.qcow2'), 'allowed');
   await after.call('open', overlay('opfs', demoUrl(linux)));
