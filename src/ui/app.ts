@@ -6,7 +6,8 @@ import { guessDevice } from './images/device.ts';
 import { diskOptions, overlaySource, type Library, type StoredDisk } from './images/library.ts';
 import { openChain, openingOf, openingOfFiles, readOnly, type Opening } from './images/opening.ts';
 import { sourceName, type Source } from './images/source.ts';
-import { askBoot, DEFAULT_MEMORY, type BootChoice, type StorageChoice } from './inspect/boot-dialog.ts';
+import type { StorageChoice } from './images/storages.ts';
+import { askBoot, DEFAULT_MEMORY, type BootChoice } from './inspect/boot-dialog.ts';
 import { InspectorView } from './inspect/inspector-view.ts';
 import type { MachineRequest, MachineView } from './machine/machine-view.ts';
 import { confirmLoss } from './parts/confirm.ts';
@@ -147,7 +148,7 @@ export class App {
         const chain = await knownChain(spindle, [{ source: overlaySource(record), format: 'qcow2' }, ...layers]);
         const disk = await spindle.open(diskOptions(record, sources), { check: true });
         await this.#showInspector(turn, record.name, chain, disk, true, {
-          boot: () => void this.#bootStored(record),
+          boot: () => void this.#askAndBootStored(record, sources),
         });
       }),
     );
@@ -229,6 +230,17 @@ export class App {
       record,
       chain.layers.map(({ source }) => source),
     );
+  }
+
+  async #askAndBootStored(record: StoredDisk, sources: readonly Source[]): Promise<void> {
+    // Where the overlay is kept cannot be changed any more.
+    const storages = { opfs: record.storage === 'opfs', indexeddb: record.storage === 'indexeddb' };
+    const choice = await askBoot(record, storages);
+    if (choice === undefined) return;
+    await this.#guarded(`Booting ${choice.name}`, async () => {
+      const { name, device, memory } = choice;
+      await this.#runStored(await this.#parts.library.touch(record, { name, device, memory }), sources);
+    });
   }
 
   async #bootStored(record: StoredDisk): Promise<void> {

@@ -18,7 +18,9 @@ export class BlockGraph {
   readonly clock: GraphClock = { generation: 0 };
   readonly #nodes = new Map<string, BlockNode>();
   readonly #backends = new Map<string, BlockBackend>();
-  /** One change of the graph at a time. */
+  /** Names of nodes that are being opened. */
+  readonly #reservedNames = new Set<string>();
+  /** One node is closed at a time, with all below it. */
   readonly #changes = new CoMutex();
   #nextName = 1;
 
@@ -35,7 +37,8 @@ export class BlockGraph {
    * @throws BlockError of any kind; then nothing stays open of what this call opened
    */
   add(options: BlockdevOptions | string, policy: Partial<OpenPolicy> = {}): Promise<BlockNode> {
-    return startAsync(this.#changes.run(() => new NodeOpener(this, { ...DEFAULT_POLICY, ...policy }).open(options)));
+    // Not under the lock of changes: a server that takes its time holds up nobody else.
+    return startAsync(new NodeOpener(this, { ...DEFAULT_POLICY, ...policy }).open(options));
   }
 
   /** Closes a node that nobody uses, and what was opened for it alone. @throws BlockError `busy` while it is in use */
@@ -119,10 +122,22 @@ export class BlockGraph {
 
   // ── For the opener and for jobs ──
 
-  /** A name for a new node. @throws BlockError `exists` when the one that was asked for is taken */
-  nameFor(wanted: string | undefined): string {
+  /** Reserves a name for a new node. @throws BlockError `exists` when the one that was asked for is taken */
+  reserveName(wanted: string | undefined): string {
+    const name = this.#freeName(wanted);
+    this.#reservedNames.add(name);
+    return name;
+  }
+
+  /** Gives a name back whose node did not come to be. */
+  releaseName(name: string): void {
+    this.#reservedNames.delete(name);
+  }
+
+  #freeName(wanted: string | undefined): string {
     if (wanted === undefined) return `#block${String(this.#nextName++).padStart(3, '0')}`;
-    if (this.#nodes.has(wanted)) throw new BlockError('exists', `There is a node '${wanted}' already`);
+    if (this.#nodes.has(wanted) || this.#reservedNames.has(wanted))
+      throw new BlockError('exists', `There is a node '${wanted}' already`);
     if (!/^[A-Za-z][A-Za-z0-9._-]{0,63}$/.test(wanted)) {
       throw new BlockError(
         'invalid',
@@ -133,6 +148,7 @@ export class BlockGraph {
   }
 
   register(node: BlockNode): void {
+    this.#reservedNames.delete(node.nodeName);
     this.#nodes.set(node.nodeName, node);
     this.clock.generation++;
   }
@@ -148,6 +164,8 @@ export class BlockGraph {
     roles: readonly ChildRole[],
     permissions: Permissions,
   ): Child {
+    if (node.closed)
+      throw new BlockError('closed', `Node '${node.nodeName}' was closed while '${parentName}' was being opened`);
     if (permissions.needed.has('write') && node.readOnly) {
       throw new BlockError('permission', `Node '${node.nodeName}' is read-only; '${parentName}' needs to write to it`);
     }

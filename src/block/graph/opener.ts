@@ -54,6 +54,8 @@ export class NodeOpener {
   readonly #policy: OpenPolicy;
   /** What this tree has opened so far, to be closed again if the rest fails. */
   readonly #opened: BlockNode[] = [];
+  /** Names of nodes that are not there yet. */
+  readonly #names = new Set<string>();
 
   constructor(graph: BlockGraph, policy: OpenPolicy) {
     this.#graph = graph;
@@ -66,6 +68,7 @@ export class NodeOpener {
       return yield* this.#openNode(options, TOP);
     } catch (error) {
       for (const node of this.#opened.toReversed()) yield* this.#graph.discardNode(node);
+      for (const name of this.#names) this.#graph.releaseName(name);
       throw error;
     }
   }
@@ -128,7 +131,7 @@ export class NodeOpener {
     if (!driver.isAvailable()) {
       throw new BlockError('unsupported', `The protocol '${driver.name}' is not available in this environment`);
     }
-    const nodeName = this.#graph.nameFor(generic['node-name']);
+    const nodeName = this.#reserveName(generic['node-name']);
     const options = parseOptions(driver.options, own, `driver '${driver.name}'`);
     const filename = driver.filename(options);
     try {
@@ -147,7 +150,7 @@ export class NodeOpener {
 
   *#openFormat(driver: FormatDriver, split: SplitOptions, position: Position): Co<BlockNode> {
     const { generic, children, own } = split;
-    const nodeName = this.#graph.nameFor(generic['node-name']);
+    const nodeName = this.#reserveName(generic['node-name']);
     const options = parseOptions(driver.openOptions, own, `driver '${driver.name}'`);
     const wantsReadOnly = this.#flags(generic, position).readOnly || !driver.capabilities.write;
     const file = yield* this.#openFileChild(
@@ -194,7 +197,7 @@ export class NodeOpener {
   }
 
   *#openFilter(driver: FilterDriver, { generic, children, own }: SplitOptions, position: Position): Co<BlockNode> {
-    const nodeName = this.#graph.nameFor(generic['node-name']);
+    const nodeName = this.#reserveName(generic['node-name']);
     const options = parseOptions(driver.options, own, `driver '${driver.name}'`);
     const flags = this.#flags(generic, position);
     const file = yield* this.#openFileChild(
@@ -398,8 +401,15 @@ export class NodeOpener {
     return this.#graph.attach(name, parent, node, roles, childPermissions(new Set(roles), readOnly, forceShare));
   }
 
+  #reserveName(wanted: string | undefined): string {
+    const name = this.#graph.reserveName(wanted);
+    this.#names.add(name);
+    return name;
+  }
+
   #register(node: BlockNode): BlockNode {
     this.#graph.register(node);
+    this.#names.delete(node.nodeName);
     this.#opened.push(node);
     return node;
   }

@@ -89,6 +89,23 @@ describe('opening', () => {
     expect([...graph.nodes]).toHaveLength(0);
   });
 
+  test('an open that takes its time holds up no other, and its name is taken already', async () => {
+    const graph = coreGraph({ top: storage(0), base: storage(), other: storage() });
+    let answer: (allowed: boolean) => void = () => undefined;
+    const asked = new Promise<boolean>((resolve) => {
+      answer = resolve;
+    });
+    const slow = graph.open(overlay('top', { 'names-backing': 'base', 'node-name': 'mine' }), {
+      references: () => asked,
+    });
+    const other = await graph.open(raw('other'));
+    expect((await failure(graph.open({ ...raw('base'), 'node-name': 'mine' }))).kind).toBe('exists');
+    await graph.close(other);
+    answer(false);
+    expect((await failure(slow)).kind).toBe('denied');
+    await graph.open({ ...raw('base'), 'node-name': 'mine' });
+  });
+
   test('an error says which file it is about, and what was being done', async () => {
     const graph = coreGraph({ a: storage() });
     const error = await failure(graph.open({ ...raw('missing'), 'node-name': 'mine' }));
