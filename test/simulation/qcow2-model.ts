@@ -1,5 +1,4 @@
 /** A qcow2 disk against a flat array: random operations, every read compared, tables checked at the end. */
-import { DiskModel } from '../support/disk-model.ts';
 import { runWorkload, verifiedRead } from '../support/guest-run.ts';
 import { checkFile, expectSound } from '../support/qcow2-check.ts';
 import {
@@ -7,7 +6,7 @@ import {
   describeScenario,
   openScenario,
   type Scenario,
-  scenarioContent,
+  scenarioModel,
   scenarioStorage,
 } from '../support/qcow2-scenario.ts';
 import { Random } from '../support/random.ts';
@@ -17,8 +16,7 @@ import { type Operation, shrinkWorkload } from '../support/workload.ts';
 /** @returns the file as it is after the disk was closed */
 async function runOnce(scenario: Scenario, operations: readonly Operation[], seed: number) {
   const storage = await scenarioStorage(scenario, new Random(seed));
-  const initial = scenarioContent(scenario);
-  const model = new DiskModel(scenario.size, initial === undefined ? {} : { initial });
+  const model = scenarioModel(scenario);
   const disk = await openScenario(scenario, storage);
   const after = await runWorkload(disk, model, operations, { together: scenario.together });
   await verifiedRead(after, model, 0, after.size);

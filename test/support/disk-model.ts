@@ -48,6 +48,8 @@ export class ModelMismatch extends Error {
 export interface DiskModelOptions {
   /** What the disk holds at first: a multiple of 512 bytes; shorter than the disk means zeroes from there on. */
   readonly initial?: Uint8Array;
+  /** What a backing file holds, also behind the disk's end: shown while a cut is half done. Without it, `initial`. */
+  readonly below?: Uint8Array;
   /** The place in the log of the storage under the disk. */
   readonly position?: () => number;
 }
@@ -55,6 +57,7 @@ export interface DiskModelOptions {
 export class DiskModel {
   readonly #sectors = new Map<number, SectorEvent[]>();
   readonly #initial: Uint8Array;
+  readonly #below: Uint8Array;
   readonly #position: () => number;
   readonly #flushes: Flush[] = [];
   readonly #sizes: SizeEvent[];
@@ -63,6 +66,7 @@ export class DiskModel {
   /** @param size bytes, a multiple of 512 */
   constructor(size: number, options: DiskModelOptions = {}) {
     this.#initial = options.initial ?? new Uint8Array(0);
+    this.#below = options.below ?? this.#initial;
     this.#position = options.position ?? (() => 0);
     const start = { tick: 0, position: 0 };
     this.#sizes = [{ size, began: start, answered: start, failed: false }];
@@ -116,11 +120,16 @@ export class DiskModel {
     };
   }
 
-  /** What is cut off is gone; what is added reads as zeroes. */
+  /**
+   * What is cut off is gone; what is added reads as zeroes. Until the cut is on the disk, what is being cut off may also show the
+   * backing file: clusters are given back before the size says so.
+   */
   resize(size: number, label: string): PendingChange {
     const event: SizeEvent = { size, began: this.#now(), answered: undefined, failed: false };
     const events: SectorEvent[] = [];
     for (let sector = size / SECTOR_BYTES; sector < this.size / SECTOR_BYTES; sector++) {
+      const shown = this.#add(sector, sectorOf(this.#below, sector), `${label}, half done`, true);
+      shown.answered = shown.began;
       events.push(this.#add(sector, undefined, label, false));
     }
     this.#sizes.push(event);
@@ -207,10 +216,14 @@ export class DiskModel {
   }
 
   #initialEvent(sector: number): SectorEvent {
-    const start = sector * SECTOR_BYTES;
-    const bytes = start < this.#initial.length ? this.#initial.subarray(start, start + SECTOR_BYTES) : undefined;
     const moment = { tick: 0, position: 0 };
-    return { bytes, label: 'what was there at first', began: moment, answered: moment, optional: false };
+    return {
+      bytes: sectorOf(this.#initial, sector),
+      label: 'what was there at first',
+      began: moment,
+      answered: moment,
+      optional: false,
+    };
   }
 
   /** @returns the event whose bytes the sector holds, or undefined if only a part of the sector was read */
@@ -295,6 +308,12 @@ export class DiskModel {
     const end = Math.ceil((offset + length) / SECTOR_BYTES);
     for (let sector = Math.floor(offset / SECTOR_BYTES); sector < end; sector++) visit(sector);
   }
+}
+
+/** @returns undefined behind the end: zeroes */
+function sectorOf(bytes: Uint8Array, sector: number): Uint8Array | undefined {
+  const start = sector * SECTOR_BYTES;
+  return start < bytes.length ? bytes.subarray(start, start + SECTOR_BYTES) : undefined;
 }
 
 const zeroSector = new Uint8Array(SECTOR_BYTES);

@@ -1,5 +1,6 @@
 /** Chooses, by seed, an image and what a guest does to it: all that the simulations of qcow2 have in common. */
 import { SECTOR_SIZE } from '../../src/block/limits.ts';
+import { DiskModel } from './disk-model.ts';
 import type { GuestDisk } from './guest-run.ts';
 import { makeQcow2, openQcow2 } from './qcow2-session.ts';
 import { patternedBytes, type Random } from './random.ts';
@@ -120,9 +121,12 @@ export async function scenarioStorage(
   return new LastingStorage({ ...scenario.storage, ...waiting, ...options, initial: padded });
 }
 
-/** What the disk holds at first, for the model. */
-export function scenarioContent({ base, size }: Scenario): Uint8Array | undefined {
-  return base?.subarray(0, size);
+/** A model of the scenario's disk. @param position the place in the log of its storage */
+export function scenarioModel({ base, size }: Scenario, position: () => number = () => 0): DiskModel {
+  return new DiskModel(
+    size,
+    base === undefined ? { position } : { position, initial: base.subarray(0, size), below: base },
+  );
 }
 
 /** Opens the disk of a scenario as a guest has it. */

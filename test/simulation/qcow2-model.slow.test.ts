@@ -1,0 +1,15 @@
+import { expect, it } from 'vitest';
+import { runModel } from './qcow2-model.ts';
+
+const FIRST_SEED = 10_000;
+const BATCHES = 20;
+const SEEDS_PER_BATCH = 100;
+
+it.each(Array.from({ length: BATCHES }, (_, batch) => FIRST_SEED + batch * SEEDS_PER_BATCH))(
+  'qcow2 disks hold what was written to them: seeds from %i',
+  async (first) => {
+    for (let seed = first; seed < first + SEEDS_PER_BATCH; seed++) {
+      expect((await runModel(seed))['operations']).toBeGreaterThan(0);
+    }
+  },
+);
