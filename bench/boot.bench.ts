@@ -7,7 +7,7 @@ export const name = 'boot';
 
 const GUESTS = [
   { id: 'grub', rounds: 5 },
-  { id: 'linux', rounds: 3 },
+  { id: 'linux', rounds: 2 },
 ] as const;
 
 export async function run(bench: Bench): Promise<void> {

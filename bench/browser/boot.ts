@@ -15,7 +15,7 @@ export interface BootOrder {
 /** The image that v86 is given: its own kind, or an object that behaves like one. */
 type Image = { buffer: ArrayBuffer } | { url: string; async: true; size: number };
 
-const TIMEOUT_MS = 90_000;
+const TIMEOUT_MS = 180_000;
 
 /** @returns milliseconds from the opening of the disk to the guest's prompt */
 export async function measureBoot({ image: id, side, visit }: BootOrder): Promise<number> {

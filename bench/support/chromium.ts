@@ -19,7 +19,6 @@ export interface Traffic {
 }
 
 export interface BenchBrowser {
-  readonly version: string;
   /** Calls a function of the bench page (browser/page.ts), in a new tab. */
   call<Name extends keyof BenchPage>(
     name: Name,
@@ -44,12 +43,14 @@ export async function openBenchBrowser(): Promise<BenchBrowser> {
   symlinkSync(join(root, 'public/demo'), join(page, 'demo'));
   const sent = new Map<string, { requests: number; bytes: number }>();
   const server = createStaticServer(page);
-  server.prependListener('request', ({ url = '' }, response) => {
+  server.prependListener('request', ({ url = '', socket }, response) => {
+    // Of the socket, so headers are counted too. Chromium never sends a request before the answer to the last one is there.
+    const sentBefore = socket.bytesWritten;
     response.on('finish', () => {
       const count = sent.get(url) ?? { requests: 0, bytes: 0 };
       sent.set(url, {
         requests: count.requests + 1,
-        bytes: count.bytes + Number(response.getHeader('content-length') ?? 0),
+        bytes: count.bytes + socket.bytesWritten - sentBefore,
       });
     });
   });
@@ -62,7 +63,6 @@ export async function openBenchBrowser(): Promise<BenchBrowser> {
     args: chromiumArguments,
   });
   return {
-    version: context.browser()?.version() ?? 'unknown',
     call: (name, ...args) => callPage(context, `${origin}/spindle/index.html`, name, args),
     takeTraffic: (part) => {
       const total = { requests: 0, bytes: 0 };
