@@ -4,7 +4,10 @@ import { expect, requireGuest, test } from './support/fixtures.ts';
 
 const PICTURE = join(import.meta.dirname, '..', 'docs', 'images', 'spindle.png');
 
-test.use({ viewport: { width: 1360, height: 800 }, deviceScaleFactor: 1, colorScheme: 'light' });
+test.use({ viewport: { width: 1360, height: 764 }, deviceScaleFactor: 1, colorScheme: 'light' });
+
+// Two boots of Linux, on a machine that may be doing much else.
+test.describe.configure({ timeout: 600_000 });
 
 test('Linux boots, writes, survives a reload, and has its picture taken', async ({ spindle, page }) => {
   const { ready, prompt } = await requireGuest('linux');

@@ -89,8 +89,14 @@ export class Library {
     await del(record.id, this.#records);
   }
 
-  async touch(record: StoredDisk, memory: number = record.memory): Promise<void> {
-    await this.#keep({ ...record, memory, usedMs: Date.now() });
+  /** Notes that a disk is used now. @param changed what is to be different from now on */
+  async touch(
+    record: StoredDisk,
+    changed: Partial<Pick<StoredDisk, 'name' | 'device' | 'memory'>> = {},
+  ): Promise<StoredDisk> {
+    const kept = { ...record, ...changed, usedMs: Date.now() };
+    await this.#keep(kept);
+    return kept;
   }
 
   #keep(record: StoredDisk): Promise<void> {

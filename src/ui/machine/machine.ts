@@ -34,6 +34,7 @@ export class Machine {
   readonly #metered: MeteredDisk;
   readonly #events: MachineEvents;
   #state: MachineState = 'running';
+  #flushFailed = false;
 
   private constructor(emulator: V86, drives: V86Drives, disk: Disk, metered: MeteredDisk, events: MachineEvents) {
     this.#emulator = emulator;
@@ -61,8 +62,8 @@ export class Machine {
         if (kind === 'read' || kind === 'write') events.activity(kind, bytes);
       },
       onError: (event) => {
-        if (event.action === 'stop' && machine !== undefined) machine.#setState('stopped');
-        events.diskError(event);
+        if (machine !== undefined) machine.#diskFailed(event);
+        else events.diskError(event);
       },
     });
     const emulator = new parts.V86({
@@ -115,11 +116,12 @@ export class Machine {
     await this.#drives.flush();
   }
 
-  /** Goes on: after a pause, or after an error with the requests that failed. */
+  /** Goes on: after a pause, or after an error with the requests that failed. @throws BlockError while a flush still fails */
   async resume(): Promise<void> {
-    if (this.#state === 'paused') await this.#emulator.run();
-    else if (this.#state !== 'stopped' || !(await this.#drives.resume())) return;
-    this.#setState('running');
+    if (this.#state !== 'paused' && this.#state !== 'stopped') return;
+    if (this.#flushFailed) await this.#flushAgain();
+    // Requests that an error stopped are tried again; if one fails once more, that was told.
+    if (await this.#drives.resume()) this.#setState('running');
   }
 
   reset(): void {
@@ -142,6 +144,28 @@ export class Machine {
       await this.#emulator.destroy();
       await this.#disk.close();
     }
+  }
+
+  /**
+   * A flush that the guest did not ask for cannot be answered with an error: the machine stands still for it too, before more
+   * is written that is not safe.
+   */
+  #diskFailed(event: DriveErrorEvent): void {
+    const unasked = event.operation === 'flush' && event.action === 'report';
+    if (unasked) {
+      this.#flushFailed = true;
+      void this.#emulator.stop();
+    }
+    if (unasked || event.action === 'stop') this.#setState('stopped');
+    this.#events.diskError(unasked ? { ...event, action: 'stop' } : event);
+  }
+
+  /** @throws BlockError while the storage still fails */
+  async #flushAgain(): Promise<void> {
+    // The first one ends with the failure that was shown already; only what the second one says is news.
+    await this.#drives.flush().catch(() => undefined);
+    await this.#drives.flush();
+    this.#flushFailed = false;
   }
 
   #setState(state: MachineState): void {
