@@ -1,4 +1,5 @@
 // One disk, several tabs: one of them writes, and another one gets its turn when that is gone, however it went.
+import type { Page } from 'playwright';
 import type { BlockdevOptions } from '../src/client/index.ts';
 import { newOverlay, storedAt } from './harness/overlay.ts';
 import type { OverlayStorage } from './harness/overlay.ts';
@@ -54,7 +55,7 @@ async function openKind(open: () => Promise<unknown>): Promise<string> {
 }
 
 /** Kills the tab's process. */
-async function crash(page: import('playwright').Page): Promise<void> {
+async function crash(page: Page): Promise<void> {
   const session = await page.context().newCDPSession(page);
   const crashed = page.waitForEvent('crash');
   // The command is never answered: nobody is left to.

@@ -1,4 +1,4 @@
-// `node scripts/setup.ts`: installs the programs that the tests drive, once, where they are missing. Silent when all is there.
+// `node scripts/setup.ts [--slow]`: installs the programs that the tests drive, once, where they are missing. Silent when all is there.
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { delimiter, isAbsolute, join } from 'node:path';
@@ -11,6 +11,8 @@ interface Tool {
   /** The parts of the tests that cannot run without it. */
   readonly neededBy: string;
   readonly otherwise: string;
+  /** Only the slow tier drives it. */
+  readonly slow?: true;
 }
 
 const tools = {
@@ -26,6 +28,20 @@ const tools = {
     neededBy: 'the interop tests',
     otherwise: "put QEMU's qemu-img and qemu-io in the path",
   },
+  ext4: {
+    debianPackage: 'e2fsprogs',
+    programs: ['e2fsck', 'debugfs'],
+    neededBy: 'the slow end-to-end tests',
+    otherwise: 'put e2fsck and debugfs in the path',
+    slow: true,
+  },
+  pc: {
+    debianPackage: 'qemu-system-x86',
+    programs: ['qemu-system-i386'],
+    neededBy: "the slow tests that boot on QEMU's PC",
+    otherwise: 'put qemu-system-i386 in the path',
+    slow: true,
+  },
 } satisfies Record<string, Tool>;
 
 export type ToolName = keyof typeof tools;
@@ -39,9 +55,12 @@ function isExecutable(path: string): boolean {
   }
 }
 
+/** The last two hold what administrators use; a user's PATH may lack them. */
+const searchPath = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin'];
+
 function isThere(program: string): boolean {
   if (isAbsolute(program)) return isExecutable(program);
-  return (process.env['PATH'] ?? '').split(delimiter).some((folder) => isExecutable(join(folder, program)));
+  return searchPath.some((folder) => isExecutable(join(folder, program)));
 }
 
 /** What has to stand before apt-get for it to be allowed to install: nothing for root, `sudo` where it asks nothing. */
@@ -81,19 +100,21 @@ function ensure({ debianPackage, programs, neededBy, otherwise }: Tool): string 
 /**
  * Installs what is missing and can be installed.
  *
+ * @param slow whether the slow tier is to run, which needs more
  * @returns for each tool that is still missing, a sentence that says why, what needs it and what to do.
  */
-export function setUpTools(): Map<ToolName, string> {
+export function setUpTools(slow: boolean): Map<ToolName, string> {
   const missing = new Map<ToolName, string>();
-  for (const name of Object.keys(tools) as ToolName[]) {
-    const reason = ensure(tools[name]);
+  for (const [name, tool] of Object.entries(tools) as [ToolName, Tool][]) {
+    if (tool.slow === true && !slow) continue;
+    const reason = ensure(tool);
     if (reason !== undefined) missing.set(name, reason);
   }
   return missing;
 }
 
 if (import.meta.main) {
-  const missing = setUpTools();
+  const missing = setUpTools(process.argv.includes('--slow'));
   for (const reason of missing.values()) console.error(reason);
   process.exitCode = missing.size === 0 ? 0 : 1;
 }

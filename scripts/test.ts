@@ -5,7 +5,7 @@ import { setUpTools } from './setup.ts';
 import { runSection, type Section } from './test/section.ts';
 
 const { slow } = parseArgs({ options: { slow: { type: 'boolean', default: false } } }).values;
-const missing = setUpTools();
+const missing = setUpTools(slow);
 
 const vitest = (project: 'node' | 'browser') => [
   ['vitest', 'run', '--project', project, '--reporter=default', '--reporter=./scripts/test/vitest-reporter.ts'],

@@ -14,8 +14,9 @@ let drives: V86Drives | undefined;
 
 self.onmessage = ({ data }: MessageEvent<ToWorkerMachine>) => {
   if ('typed' in data) emulator?.serial0_send(data.typed);
+  // Both tell the page of their failures.
   else if ('flush' in data) void answering(async () => drives?.flush());
-  else void answering(() => boot(data.start, data.page));
+  else void answering(() => boot(data.start, data.page)); // as above
 };
 
 async function answering(task: () => Promise<void>): Promise<void> {

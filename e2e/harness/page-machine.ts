@@ -45,6 +45,7 @@ export class PageMachine {
       disable_speaker: true,
       autostart: false,
     });
+    // Fails only when the page goes away, and then nobody listens.
     const write = serialWriter((text) => void serialOutput(text));
     this.#emulator.add_listener('serial0-output-byte', write);
   }

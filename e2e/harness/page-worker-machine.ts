@@ -18,7 +18,7 @@ export class WorkerMachine {
     this.#worker.onerror = ({ message }) => this.#answer.reject(new Error(`The worker failed: ${message}`));
     this.#worker.onmessage = ({ data }: MessageEvent<FromWorkerMachine>) => {
       if ('done' in data) this.#answer.resolve();
-      else if ('written' in data) void serialOutput(data.written);
+      else if ('written' in data) void serialOutput(data.written); // heard or not: a page that goes away has no listener
       else this.#answer.reject(new Error(data.failed));
     };
   }

@@ -105,7 +105,7 @@ export class Site implements AsyncDisposable {
   #answer(request: IncomingMessage, response: ServerResponse): void {
     const name = request.method === 'PUT' ? uploadPath.exec(request.url ?? '')?.[1] : undefined;
     if (name === undefined) this.#files.emit('request', request, response);
-    else void this.#takeUpload(name, request, response);
+    else void this.#takeUpload(name, request, response); // it answers a failure itself
   }
 
   async #takeUpload(name: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
