@@ -171,10 +171,18 @@ export class Refcounts {
       const key = Math.floor(cluster / this.#countsPerSlice);
       const slot = yield* this.cache.load(key);
       const begin = key * this.#countsPerSlice;
-      for (; slot >= 0 && cluster >= begin; cluster--) {
-        if (this.#values.get(this.cache.view(slot), this.#indexIn(slot, cluster)) !== 0) return cluster;
-      }
+      const used = slot < 0 ? -1 : this.#lastUsedIn(slot, begin, cluster);
+      if (used >= 0) return used;
       cluster = begin - 1;
+    }
+    return -1;
+  }
+
+  /** The last cluster in use from `begin` to `last`, which one slot counts; -1: none. */
+  #lastUsedIn(slot: number, begin: number, last: number): number {
+    const view = this.cache.view(slot);
+    for (let cluster = last; cluster >= begin; cluster--) {
+      if (this.#values.get(view, this.#indexIn(slot, cluster)) !== 0) return cluster;
     }
     return -1;
   }

@@ -74,7 +74,12 @@ describe('allocation', () => {
     expect(await image.markZero!(0, CLUSTER, {})).toBe(CLUSTER);
     expect(await image.map(0, CLUSTER)).toMatchObject({ kind: 'zero', hostOffset });
     const allocation = await image.allocate!(512, 512);
-    expect(allocation).toMatchObject({ hostOffset: hostOffset + 512, copyBefore: 512, copyAfter: CLUSTER - 1024, zeroed: false });
+    expect(allocation).toMatchObject({
+      hostOffset: hostOffset + 512,
+      copyBefore: 512,
+      copyAfter: CLUSTER - 1024,
+      zeroed: false,
+    });
   });
 
   it('freed clusters are used again, but not before the tables on the disk have let go of them', async () => {
@@ -125,7 +130,9 @@ describe('allocation', () => {
     expect(after.uint64(after.l2Entry(0))).not.toBe(dataBefore);
     expectSound(await checkFile(storage.content), 'after copying', 'forbidden');
     const read = await readDisk((await openQcow2(storage)).disk);
-    expect([read[0], read[511], read[512], read[1023], read[1024], read[4095], read[4096]]).toEqual([9, 9, 1, 1, 9, 9, 0]);
+    expect([read[0], read[511], read[512], read[1023], read[1024], read[4095], read[4096]]).toEqual([
+      9, 9, 1, 1, 9, 9, 0,
+    ]);
   });
 });
 
@@ -204,7 +211,9 @@ describe('metadata is not overwritten', () => {
     ['the active L1 table', 3n, /lies on the active L1 table/],
     ['an active L2 table', 4n, /lies on an active L2 table/],
   ])('data on %s', async (_name, cluster, message) => {
-    const { storage, disk, graph } = await corrupt((file) => file.setUint64(file.l2Entry(0), COPIED | (cluster * 65536n)));
+    const { storage, disk, graph } = await corrupt((file) =>
+      file.setUint64(file.l2Entry(0), COPIED | (cluster * 65536n)),
+    );
     const before = storage.content.toBytes();
     await expect((async () => disk.write(0, new Uint8Array(512).fill(255)))()).rejects.toThrow(message);
     const after = storage.content.toBytes();
@@ -220,7 +229,9 @@ describe('metadata is not overwritten', () => {
 
   it('an L2 table on the refcount table', async () => {
     const { disk } = await corrupt((file) => file.setUint64(file.l1Entry(0), COPIED | 65536n));
-    await expect((async () => disk.write(0, new Uint8Array(512)))()).rejects.toThrow(/L2 table at offset 65536 lies on the refcount/);
+    await expect((async () => disk.write(0, new Uint8Array(512)))()).rejects.toThrow(
+      /L2 table at offset 65536 lies on the refcount/,
+    );
   });
 
   it('a free cluster that holds the L1 table', async () => {
@@ -228,12 +239,16 @@ describe('metadata is not overwritten', () => {
     // The refcount of cluster 3, which holds the L1 table, becomes 0.
     file.bytes.write(2 * CLUSTER + 2 * 3, new Uint8Array(2));
     const { disk, storage } = await openGraph(file);
-    await expect((async () => disk.write(0, new Uint8Array(512)))()).rejects.toThrow(/cluster 3 of the file is free, and it holds the active L1/);
+    await expect((async () => disk.write(0, new Uint8Array(512)))()).rejects.toThrow(
+      /cluster 3 of the file is free, and it holds the active L1/,
+    );
     expect(new Qcow2File(storage.content).uint64(FIELD.incompatibleFeatures)).toBe(INCOMPATIBLE_CORRUPT);
   });
 
   it('overlap-check none lets it happen', async () => {
-    const { disk } = await corrupt((file) => file.setUint64(file.l2Entry(0), COPIED | (4n * 65536n)), { 'overlap-check': 'constant' });
+    const { disk } = await corrupt((file) => file.setUint64(file.l2Entry(0), COPIED | (4n * 65536n)), {
+      'overlap-check': 'constant',
+    });
     await disk.write(4096, new Uint8Array(512));
   });
 

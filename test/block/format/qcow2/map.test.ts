@@ -65,7 +65,9 @@ describe('what reads cost', () => {
     const storage = new CountingStorage(new SimulatedStorage({ initial: file.bytes, random: new Random(1) }));
     const { image } = await openImage(storage, {}, { readOnly: true });
     storage.take();
-    const extents = await Promise.all(Array.from({ length: 10 }, (_value, index) => image.map(index * CLUSTER, 512)));
+    const extents = await Promise.all(
+      Array.from({ length: 10 }, async (_value, index) => image.map(index * CLUSTER, 512)),
+    );
     expect(storage.take()).toMatchObject({ reads: 1 });
     expect(extents.map((extent) => extent.hostOffset - extents[0]!.hostOffset)).toEqual(
       Array.from({ length: 10 }, (_value, index) => index * CLUSTER),
