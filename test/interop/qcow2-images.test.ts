@@ -1,0 +1,224 @@
+/** One image, two writers: QEMU's tools and this project take turns, and each must read what the other wrote. */
+import { expect, it } from 'vitest';
+import { checkFile, expectSound } from '../support/qcow2-check.ts';
+import { openImage } from '../support/qcow2-file.ts';
+import { LastingStorage, makeQcow2, openQcow2, readDisk } from '../support/qcow2-session.ts';
+import { describeWithQemu, qemuCheck, qemuImg, runTool, TemporaryFolder } from '../support/qemu.ts';
+import { equalBytes, Random } from '../support/random.ts';
+import { SimulatedStorage } from '../support/simulated-storage.ts';
+
+const KiB = 1024;
+const MiB = KiB ** 2;
+
+interface Case {
+  readonly cluster_size: number;
+  readonly refcount_bits: number;
+  readonly compat: '0.10' | '1.1';
+  readonly lazy: boolean;
+  readonly backing: boolean;
+  readonly size: number;
+}
+
+const cases: readonly Case[] = [
+  { cluster_size: 512, refcount_bits: 16, compat: '1.1', lazy: false, backing: false, size: MiB },
+  { cluster_size: 512, refcount_bits: 64, compat: '1.1', lazy: false, backing: true, size: MiB + 512 },
+  { cluster_size: 4 * KiB, refcount_bits: 1, compat: '1.1', lazy: true, backing: false, size: 2 * MiB },
+  { cluster_size: 4 * KiB, refcount_bits: 16, compat: '0.10', lazy: false, backing: true, size: 2 * MiB - 1024 },
+  { cluster_size: 64 * KiB, refcount_bits: 16, compat: '1.1', lazy: false, backing: true, size: 6 * MiB },
+  { cluster_size: 64 * KiB, refcount_bits: 8, compat: '0.10', lazy: false, backing: false, size: 4 * MiB },
+  { cluster_size: 2 * MiB, refcount_bits: 32, compat: '1.1', lazy: true, backing: false, size: 12 * MiB },
+].map((one) => (one.compat === '0.10' ? { ...one, refcount_bits: 16 } : one) as Case);
+
+/** What is done to a disk, by either side. Every byte of a write has the same value. */
+type Step =
+  | { readonly verb: 'write'; readonly offset: number; readonly length: number; readonly value: number }
+  | { readonly verb: 'zero' | 'discard'; readonly offset: number; readonly length: number };
+
+function chooseSteps(random: Random, { size, cluster_size }: Case): Step[] {
+  // Large clusters take as much time as many small ones.
+  const length = cluster_size <= 4 * KiB ? 25 : cluster_size <= 64 * KiB ? 12 : 4;
+  return Array.from({ length }, () => {
+    const verb = random.weighted({ write: 6, zero: 2, discard: 1 });
+    const unit = random.pick([512, 4096, cluster_size]);
+    const offset = Math.min(size - 512, Math.floor(random.below(size) / unit) * unit);
+    const length = Math.min(size - offset, unit * random.between(1, 5));
+    return verb === 'write' ? { verb, offset, length, value: random.between(1, 255) } : { verb, offset, length };
+  });
+}
+
+/** What the disk must hold afterwards. A discard leaves it open: such steps are only done where nobody looks at the result. */
+function applySteps(expected: Uint8Array, steps: readonly Step[]): void {
+  for (const step of steps) {
+    if (step.verb === 'discard') continue;
+    expected.fill(step.verb === 'write' ? step.value : 0, step.offset, step.offset + step.length);
+  }
+}
+
+async function theirTurn(path: string, steps: readonly Step[]): Promise<void> {
+  const commands = steps.map((step) =>
+    step.verb === 'write'
+      ? `write -P ${step.value} ${step.offset} ${step.length}`
+      : step.verb === 'zero'
+        ? `write -z -u ${step.offset} ${step.length}`
+        : `discard ${step.offset} ${step.length}`,
+  );
+  const args = ['-f', 'qcow2', '-d', 'unmap', ...commands.flatMap((text) => ['-c', text]), path];
+  const { code, stdout, stderr } = await runTool('qemu-io', args);
+  if (code !== 0) throw new Error(`qemu-io: ${stdout}${stderr}`);
+}
+
+async function ourTurn(file: Uint8Array, base: Uint8Array | undefined, steps: readonly Step[]) {
+  const storage = new LastingStorage({ initial: file });
+  const { graph, disk } = await openQcow2(storage, {}, baseOf(base));
+  for (const step of steps) {
+    const { offset, length } = step;
+    if (step.verb === 'write') await disk.write(offset, new Uint8Array(length).fill(step.value));
+    else if (step.verb === 'zero') await disk.writeZeroes(offset, length, { mayUnmap: true });
+    else await disk.discard(offset, length);
+  }
+  await graph.close(disk);
+  return storage.content;
+}
+
+function baseOf(base: Uint8Array | undefined) {
+  return base === undefined ? undefined : new SimulatedStorage({ initial: base, readOnly: true });
+}
+
+async function ourView(file: Uint8Array, base: Uint8Array | undefined): Promise<Uint8Array> {
+  const storage = new LastingStorage({ initial: file, readOnly: true });
+  const { graph, disk } = await openQcow2(storage, { 'read-only': true }, baseOf(base));
+  const bytes = await readDisk(disk);
+  await graph.close(disk);
+  return bytes;
+}
+
+async function theirView(folder: TemporaryFolder, name: string): Promise<Uint8Array> {
+  await qemuImg('convert', '-f', 'qcow2', '-O', 'raw', folder.file(name), folder.file('view.raw'));
+  return folder.read('view.raw');
+}
+
+function optionsOf(one: Case): Readonly<Record<string, unknown>> {
+  return {
+    size: one.size,
+    cluster_size: one.cluster_size,
+    compat: one.compat,
+    ...(one.compat === '1.1' && { refcount_bits: one.refcount_bits, lazy_refcounts: one.lazy }),
+    ...(one.backing && { backing_file: 'base.raw', backing_fmt: 'raw' }),
+  };
+}
+
+async function makeTheirs(folder: TemporaryFolder, one: Case): Promise<void> {
+  const { size, ...others } = optionsOf(one);
+  const text = Object.entries(others).map(
+    ([name, value]) => `${name}=${value === true ? 'on' : value === false ? 'off' : String(value)}`,
+  );
+  await qemuImg('create', '-q', '-f', 'qcow2', '-o', text.join(','), folder.file('image.qcow2'), String(size));
+}
+
+async function expectSoundForQemu(folder: TemporaryFolder): Promise<void> {
+  const { counts, stdout, stderr } = await qemuCheck(folder.file('image.qcow2'), 'qcow2');
+  expect(counts, stdout + stderr).toMatchObject({ 'check-errors': 0 });
+  expect(counts?.corruptions ?? 0, stderr).toBe(0);
+  expect(counts?.leaks ?? 0, stderr).toBe(0);
+}
+
+describeWithQemu('qcow2 images', () => {
+  it.each(cases)('two writers take turns: %o', async (one) => {
+    const seed = 1000 + cases.indexOf(one);
+    const random = new Random(seed);
+    using folder = new TemporaryFolder();
+    const base = one.backing ? new Uint8Array(Math.ceil(one.size / 1024) * 512).fill(0xba) : undefined;
+    if (base !== undefined) folder.write('base.raw', base);
+    if (random.chance(0.5)) await makeTheirs(folder, one);
+    else folder.write('image.qcow2', await makeQcow2(optionsOf(one)));
+    const expected = new Uint8Array(one.size);
+    if (base !== undefined) expected.set(base.subarray(0, Math.min(base.length, one.size)));
+    for (let turn = 0; turn < 2; turn++) {
+      for (const side of ['theirs', 'ours']) {
+        const steps = chooseSteps(random, one).filter(({ verb }) => verb !== 'discard');
+        applySteps(expected, steps);
+        if (side === 'theirs') await theirTurn(folder.file('image.qcow2'), steps);
+        else folder.write('image.qcow2', await ourTurn(folder.read('image.qcow2'), base, steps));
+        await expectSoundForQemu(folder);
+        const file = folder.read('image.qcow2');
+        expectSound(
+          await checkFile(new LastingStorage({ initial: file }).content),
+          `seed ${seed}, ${side}`,
+          'forbidden',
+        );
+        expect(
+          equalBytes(await ourView(file, base), expected),
+          `seed ${seed}: what we read, turn ${turn}, ${side}`,
+        ).toBe(true);
+        expect(equalBytes(await theirView(folder, 'image.qcow2'), expected), `seed ${seed}: what QEMU reads`).toBe(
+          true,
+        );
+      }
+    }
+    // Discards leave open what is read: both must read the same.
+    const steps = chooseSteps(random, one);
+    folder.write('image.qcow2', await ourTurn(folder.read('image.qcow2'), base, steps));
+    await expectSoundForQemu(folder);
+    await theirTurn(folder.file('image.qcow2'), chooseSteps(random, one));
+    const file = folder.read('image.qcow2');
+    expect(equalBytes(await ourView(file, base), await theirView(folder, 'image.qcow2'))).toBe(true);
+  });
+
+  it('what the image knows of itself is what qemu-img says', async () => {
+    for (const one of cases) {
+      using folder = new TemporaryFolder();
+      if (one.backing) folder.write('base.raw', new Uint8Array(512));
+      folder.write('image.qcow2', await makeQcow2(optionsOf(one)));
+      const theirs = JSON.parse(await qemuImg('info', '--output=json', folder.file('image.qcow2'))) as Record<
+        string,
+        unknown
+      >;
+      const storage = new LastingStorage({ initial: folder.read('image.qcow2') });
+      const { image } = await openImage(storage);
+      const info = image.info();
+      expect({ data: info.specific, type: 'qcow2' }).toEqual(theirs['format-specific']);
+      expect(info).toMatchObject({
+        virtualSize: theirs['virtual-size'],
+        clusterSize: theirs['cluster-size'],
+        dirty: theirs['dirty-flag'],
+      });
+    }
+  });
+
+  it('an identity and another backing file survive QEMU writing the header', async () => {
+    using folder = new TemporaryFolder();
+    folder.write('base.raw', new Uint8Array(MiB).fill(5));
+    folder.write('image.qcow2', await makeQcow2({ size: MiB, backing_file: 'base.raw', backing_fmt: 'raw' }));
+    const storage = new LastingStorage({ initial: folder.read('image.qcow2') });
+    const { image } = await openImage(storage);
+    await image.setBackingIdentity!('{"size":1048576}');
+    await image.close();
+    folder.write('image.qcow2', storage.content);
+    await qemuImg('amend', '-f', 'qcow2', '-o', 'lazy_refcounts=on', folder.file('image.qcow2'));
+    await theirTurn(folder.file('image.qcow2'), [{ verb: 'write', offset: 0, length: 512, value: 1 }]);
+    const again = await openImage(new LastingStorage({ initial: folder.read('image.qcow2') }));
+    expect(again.image.backingIdentity).toBe('{"size":1048576}');
+    expect(again.image.backing).toEqual({ filename: 'base.raw', format: 'raw' });
+    const view = await theirView(folder, 'image.qcow2');
+    expect([view[0], view[512]]).toEqual([1, 5]);
+  });
+
+  it('sizes change on both sides', async () => {
+    using folder = new TemporaryFolder();
+    folder.write('image.qcow2', await makeQcow2({ size: MiB, cluster_size: 512 }));
+    for (const size of [20 * MiB, 3 * MiB - 512, 64 * MiB]) {
+      const storage = new LastingStorage({ initial: folder.read('image.qcow2') });
+      const { graph, disk } = await openQcow2(storage);
+      await disk.write(disk.length - 512, new Uint8Array(512).fill(3));
+      await disk.resize(size);
+      await graph.close(disk);
+      folder.write('image.qcow2', storage.content);
+      await expectSoundForQemu(folder);
+      await qemuImg('resize', '-q', '--shrink', '-f', 'qcow2', folder.file('image.qcow2'), String(size - 1024 * 512));
+      const file = folder.read('image.qcow2');
+      const view = await theirView(folder, 'image.qcow2');
+      expect(view).toHaveLength(size - 1024 * 512);
+      expect(equalBytes(await ourView(file, undefined), view)).toBe(true);
+    }
+  });
+});
