@@ -36,8 +36,8 @@ type Step =
 
 function chooseSteps(random: Random, { size, cluster_size }: Case): Step[] {
   // Large clusters take as much time as many small ones.
-  const length = cluster_size <= 4 * KiB ? 25 : cluster_size <= 64 * KiB ? 12 : 4;
-  return Array.from({ length }, () => {
+  const steps = cluster_size <= 4 * KiB ? 25 : cluster_size <= 64 * KiB ? 12 : 3;
+  return Array.from({ length: steps }, () => {
     const verb = random.weighted({ write: 6, zero: 2, discard: 1 });
     const unit = random.pick([512, 4096, cluster_size]);
     const offset = Math.min(size - 512, Math.floor(random.below(size) / unit) * unit);
