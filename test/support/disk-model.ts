@@ -72,10 +72,6 @@ export class DiskModel {
     this.#sizes = [{ size, began: start, answered: start, failed: false }];
   }
 
-  /** The size that the last change of size asked for, in bytes. */
-  get size(): number {
-    return this.#sizes.findLast(({ failed }) => !failed)?.size ?? 0;
-  }
 
   write(offset: number, data: Uint8Array, label: string): PendingChange {
     const events: SectorEvent[] = [];
@@ -127,7 +123,8 @@ export class DiskModel {
   resize(size: number, label: string): PendingChange {
     const event: SizeEvent = { size, began: this.#now(), answered: undefined, failed: false };
     const events: SectorEvent[] = [];
-    for (let sector = size / SECTOR_BYTES; sector < this.size / SECTOR_BYTES; sector++) {
+    const largest = Math.max(...this.#sizes.map((known) => known.size));
+    for (let sector = size / SECTOR_BYTES; sector < largest / SECTOR_BYTES; sector++) {
       const shown = this.#add(sector, sectorOf(this.#below, sector), `${label}, half done`, true);
       shown.answered = shown.began;
       events.push(this.#add(sector, undefined, label, false));
@@ -145,6 +142,17 @@ export class DiskModel {
         cut.failed();
       },
     };
+  }
+
+  /** The disk was closed and opened again without what was not flushed being written: any of it may be lost. */
+  lostUnflushed(): void {
+    const stable = this.#stableTick(Number.POSITIVE_INFINITY);
+    const isUnflushed = ({ answered }: { readonly answered: Moment | undefined }): boolean =>
+      answered === undefined || answered.tick > stable;
+    for (const events of this.#sectors.values()) {
+      for (const event of events) if (isUnflushed(event)) event.optional = true;
+    }
+    for (const event of this.#sizes) if (isUnflushed(event)) event.failed = true;
   }
 
   /** A time to begin a read at: what was answered before must be seen. */

@@ -1,12 +1,12 @@
-/** A storage whose n-th read, write, flush or change of length fails, once or from then on. */
+/** A storage whose n-th read, write, flush, discard or change of length fails, once or from then on. */
 import type { MaybePromise } from '../../src/block/co.ts';
 import type { BlockLimits, Storage } from '../../src/block/driver.ts';
 import { BlockError } from '../../src/block/error.ts';
 
-export type StorageVerb = 'read' | 'write' | 'flush' | 'truncate';
+export type StorageVerb = 'read' | 'write' | 'flush' | 'truncate' | 'discard';
 
 export interface FailureRule {
-  /** Which requests count. Zeroing and discarding count as writes. */
+  /** Which requests count. Zeroing counts as writing. */
   readonly verbs: readonly StorageVerb[];
   /** The first to fail: 1 is the first that counts. */
   readonly nth: number;
@@ -40,7 +40,7 @@ export class FailingStorage implements Storage {
         this.#pass('write', () => writeZeroes.call(storage, offset, length, mayUnmap));
     }
     if (discard !== undefined) {
-      this.discard = (offset, length) => this.#pass('write', () => discard.call(storage, offset, length));
+      this.discard = (offset, length) => this.#pass('discard', () => discard.call(storage, offset, length));
     }
   }
 

@@ -69,6 +69,7 @@ async function reopen(
   const flushed = model.flush();
   const reopened = await guarded(operation, options, () => disk.reopen());
   if (reopened !== undefined) flushed.succeeded();
+  else model.lostUnflushed();
   return reopened ?? disk;
 }
 

@@ -53,20 +53,47 @@ export class StorageNode extends BlockNode {
 
   protected performRead(offset: number, buffer: Uint8Array): MaybePromise<void> {
     const alignment = this.#alignment;
+    if (buffer.length === 0) return;
     if (alignment === 1 || isAligned(offset, buffer.length, alignment)) return this.storage.read(offset, buffer);
     return start(readUnaligned(this.#blocks, offset, buffer, alignment));
   }
 
   protected performWrite(offset: number, data: Uint8Array, flags: RequestFlags): MaybePromise<void> {
+    if (data.length === 0) return;
     if (offset + data.length > MAX_OFFSET) throw new BlockError('invalid', 'The write ends at or above 2^53');
-    const alignment = this.#alignment;
-    const written =
-      alignment === 1 || isAligned(offset, data.length, alignment)
-        ? this.storage.write(offset, data)
-        : start(writeUnaligned(this.#blocks, this.tracker, offset, data, alignment));
+    const written = this.#alignment === 1 ? this.storage.write(offset, data) : this.#writeBlocks(offset, data);
     const end = offset + data.length;
     if (isPromise(written)) return written.then(() => this.#afterWrite(end, flags));
     return this.#afterWrite(end, flags);
+  }
+
+  #writeBlocks(offset: number, data: Uint8Array): MaybePromise<void> {
+    const alignment = this.#alignment;
+    if (!isAligned(offset, data.length, alignment)) {
+      return start(writeUnaligned(this.#blocks, this.tracker, offset, data, alignment));
+    }
+    return this.#beside(offset, data.length, () => this.storage.write(offset, data));
+  }
+
+  /**
+   * Changes whole blocks, but not while an unaligned write has read one of them and not written it back yet: what is changed here
+   * would be lost.
+   */
+  #beside(offset: number, length: number, change: () => MaybePromise<void>): MaybePromise<void> {
+    if (this.#alignment === 1) return change();
+    if (this.tracker.serialising > 0) return start(this.#afterOverlapping(offset, length, change));
+    const changing = change();
+    return isPromise(changing) ? this.tracker.track('write', offset, length, changing) : changing;
+  }
+
+  *#afterOverlapping(offset: number, length: number, change: () => MaybePromise<void>): Co<void> {
+    const request = this.tracker.begin('write', offset, length);
+    try {
+      yield* this.tracker.waitForOverlapping(request);
+      yield* settle(change());
+    } finally {
+      this.tracker.end(request);
+    }
   }
 
   #afterWrite(end: number, flags: RequestFlags): MaybePromise<void> {
@@ -83,7 +110,8 @@ export class StorageNode extends BlockNode {
     const { storage } = this;
     const aligned = isAligned(offset, length, Math.max(this.limits.requestAlignment, this.limits.writeZeroesAlignment));
     if (storage.writeZeroes !== undefined && aligned) {
-      yield* settle(storage.writeZeroes(offset, length, flags.mayUnmap === true));
+      const zero = (): MaybePromise<void> => storage.writeZeroes!(offset, length, flags.mayUnmap === true);
+      yield* settle(this.#beside(offset, length, zero));
       yield* settle(this.#afterWrite(offset + length, flags));
       return;
     }
@@ -99,7 +127,8 @@ export class StorageNode extends BlockNode {
     if (this.storage.discard === undefined || end <= offset) return;
     if (!isAligned(offset, end - offset, this.limits.discardAlignment)) return;
     this.#writes++;
-    return this.storage.discard(offset, end - offset);
+    const { storage } = this;
+    return this.#beside(offset, end - offset, () => storage.discard!(offset, end - offset));
   }
 
   protected performFlush(): MaybePromise<void> {

@@ -1,0 +1,9 @@
+import { expect, it } from 'vitest';
+import { runNthFailures } from './qcow2-nth-failure.ts';
+
+it.each([1, 2, 3, 4, 5, 6, 7, 8])(
+  'the n-th request that fails is reported, loses nothing flushed and corrupts nothing: seed %i',
+  async (seed) => {
+    expect((await runNthFailures(seed))['runs']).toBeGreaterThan(10);
+  },
+);
