@@ -4,6 +4,9 @@ import type { Page } from '@playwright/test';
 import { expect, requireGuest, test } from './support/fixtures.ts';
 import { qemuImg, qemuIo, requireQemu } from './support/qemu.ts';
 
+// Emulated machines on a busy machine take their time.
+test.describe.configure({ timeout: 180_000 });
+
 async function expectAccessible(page: Page): Promise<void> {
   const { violations } = await new AxeBuilder({ page }).analyze();
   const bad = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');

@@ -9,7 +9,7 @@ const PROMPT = 'grub> ';
 test('a CD boots read-only, and its drive shows what it reads', async ({ spindle }) => {
   await requireGuest('grub-cd');
   await spindle.open();
-  await spindle.page.getByTestId('demo-grub-cd').getByText('Boot').click();
+  await spindle.page.getByTestId('demo-grub-cd').getByRole('button', { name: 'Boot' }).click();
   const terminal = spindle.terminal();
   await terminal.until('CD-READY');
   await terminal.until(PROMPT);

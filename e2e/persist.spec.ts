@@ -42,12 +42,12 @@ test('GRUB over HTTP and an overlay in OPFS: the value is there after a reload',
 test('the same with the overlay in IndexedDB', async ({ spindle }) => {
   await requireGuest('grub');
   await spindle.open();
-  await spindle.page.getByTestId('demo-grub').getByText('Look inside').click();
+  await spindle.page.getByTestId('demo-grub').getByRole('button', { name: 'Look inside' }).click();
   await spindle.boot({ storage: 'indexeddb' });
   await saveMessage(spindle, 'kept-in-indexeddb');
   await spindle.page.reload();
   await expect(spindle.page.getByTestId('library-disk')).toContainText('kept in IndexedDB');
-  await spindle.page.getByTestId('library-disk').getByText('Boot').click();
+  await spindle.page.getByTestId('library-disk').getByRole('button', { name: 'Boot' }).click();
   expect(await loadMessage(spindle)).toBe('kept-in-indexeddb');
 });
 
@@ -59,7 +59,7 @@ test('the same from a dropped file, which is asked for again', async ({ spindle 
   await saveMessage(spindle, 'kept-over-a-file');
 
   await spindle.page.reload();
-  await spindle.page.getByTestId('library-disk').getByText('Boot').click();
+  await spindle.page.getByTestId('library-disk').getByRole('button', { name: 'Boot' }).click();
   await expect(spindle.page.getByTestId('ask-base')).toContainText('Choose grub.img…');
   await spindle.page.getByTestId('base-input').setInputFiles(path);
   expect(await loadMessage(spindle)).toBe('kept-over-a-file');
@@ -76,7 +76,7 @@ test('a copy of the base is refused until its owner says that it is the right on
   await spindle.page.reload();
 
   utimesSync(copy, 1_000_000_000, 1_000_000_000);
-  await spindle.page.getByTestId('library-disk').getByText('Boot').click();
+  await spindle.page.getByTestId('library-disk').getByRole('button', { name: 'Boot' }).click();
   await spindle.page.getByTestId('base-input').setInputFiles(copy);
   await expect(spindle.error).toHaveAttribute('data-kind', 'base-changed');
   await spindle.error.getByText('It is the right one').click();
@@ -95,7 +95,7 @@ test('another file in the place of the base is refused', async ({ spindle, folde
   const bytes = readFileSync(path);
   bytes.fill(0xaa, 0, 512);
   writeFileSync(other, bytes);
-  await spindle.page.getByTestId('library-disk').getByText('Boot').click();
+  await spindle.page.getByTestId('library-disk').getByRole('button', { name: 'Boot' }).click();
   await spindle.page.getByTestId('base-input').setInputFiles(other);
   await expect(spindle.error).toHaveAttribute('data-kind', 'base-changed');
 });
@@ -126,13 +126,13 @@ test('start over gives the base back; delete leaves nothing', async ({ spindle }
   await saveMessage(spindle, 'gone');
   await spindle.powerOff();
   const disk = spindle.page.getByTestId('library-disk');
-  await disk.getByText('Start over').click();
+  await disk.getByRole('button', { name: 'Start over' }).click();
   await spindle.page.getByTestId('confirm').click();
-  await disk.getByText('Boot').click();
+  await disk.getByRole('button', { name: 'Boot' }).click();
   expect(await loadMessage(spindle)).not.toContain('gone');
 
   await spindle.powerOff();
-  await disk.getByText('Delete').click();
+  await disk.getByRole('button', { name: 'Delete' }).click();
   await spindle.page.getByTestId('confirm').click();
   await expect(disk).toHaveCount(0);
   const left = await spindle.page.evaluate(async () => {
@@ -151,7 +151,7 @@ test('a disk that another tab has is busy there', async ({ spindle, context }) =
   await spindle.terminal().until(READY);
   const second = await context.newPage();
   await second.goto('./');
-  await second.getByTestId('library-disk').getByText('Boot').click();
+  await second.getByTestId('library-disk').getByRole('button', { name: 'Boot' }).click();
   const error = second.getByTestId('error');
   await expect(error).toHaveAttribute('data-kind', 'busy');
   await expect(error).toContainText('Close it in the other tab');

@@ -144,11 +144,35 @@ test('a damaged disk of one’s own is checked and repaired', async ({ spindle, 
     }
   });
 
-  await page.getByTestId('library-disk').getByText('Look inside').click();
+  await page.getByTestId('library-disk').getByRole('button', { name: 'Look inside' }).click();
   await page.getByTestId('check').click();
   await expect(page.getByTestId('check-result')).toContainText('found');
   await page.getByTestId('repair').click();
   await expect(page.getByTestId('check-result')).toContainText('repaired');
   await page.getByTestId('check').click();
   await expect(page.getByTestId('check-result')).toContainText('No errors were found');
+});
+
+test('a download that is cancelled leaves nothing behind', async ({ spindle, page, server }) => {
+  await page.addInitScript(() => Reflect.deleteProperty(window, 'showSaveFilePicker'));
+  const url = server.publish('slow.img', Buffer.alloc(64 * 2 ** 20, 7));
+  await spindle.open(`?url=${encodeURIComponent(url)}`);
+  await spindle.inspector.waitFor();
+  server.setHabit('slow.img', { delayMs: 500 });
+  await page.getByTestId('download').click();
+  await expect(page.getByTestId('download-status')).toContainText('slow.qcow2');
+  await page.getByTestId('download-cancel').click();
+  await expect(page.getByTestId('download-status')).toHaveText('Stopped. Nothing of slow.qcow2 was kept.');
+  const left = await page.evaluate(async () => {
+    const root = await navigator.storage.getDirectory();
+    const folder = await root.getDirectoryHandle('downloads');
+    const names: string[] = [];
+    for await (const name of folder.keys()) names.push(name);
+    return names;
+  });
+  expect(left).toEqual([]);
+  // The disk answers again.
+  server.setHabit('slow.img', {});
+  await page.getByRole('button', { name: 'Read again' }).click();
+  await expect(page.getByTestId('map-legend')).toContainText('Data 64 MiB');
 });

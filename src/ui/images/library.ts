@@ -69,6 +69,7 @@ export class Library {
       usedMs: now,
     };
     await this.#createOverlay(record, top.source);
+    void askToPersist();
     try {
       await this.#keep(record);
     } catch (cause) {
@@ -121,6 +122,15 @@ export class Library {
       // Gone already, as when the browser's storage was cleared: then the list is all that is left of it.
       if (!(error instanceof BlockError && error.kind === 'not-found')) throw error;
     }
+  }
+}
+
+/** What a machine wrote must not go when the browser tidies up. It may say no; then all is as before. */
+async function askToPersist(): Promise<void> {
+  try {
+    await navigator.storage.persist();
+  } catch (error) {
+    if (!(error instanceof DOMException || error instanceof TypeError)) throw error;
   }
 }
 

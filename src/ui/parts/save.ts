@@ -3,6 +3,8 @@ import { BlockError } from '../../block/error.ts';
 
 /** Files on their way to the person's downloads are here; what a closed tab left behind is removed at the next start. */
 const FOLDER = 'downloads';
+/** A Web Lock, shared by the tabs that save something. */
+const LOCK = 'spindle-downloads';
 /** A browser reads the file after the click; afterwards it may go. Nobody says when it has. */
 const KEEP_MS = 10 * 60_000;
 
@@ -38,25 +40,39 @@ export async function saveTarget(name: string): Promise<SaveTarget | undefined> 
   return temporaryTarget(name);
 }
 
-/** Removes what an earlier visit left behind. Files that another tab still writes are in use and stay. */
+/** Removes what an earlier visit left behind, unless another tab is saving something. */
 export async function removeLeftovers(): Promise<void> {
   try {
-    const root = await navigator.storage.getDirectory();
-    await root.removeEntry(FOLDER, { recursive: true });
+    await navigator.locks.request(LOCK, { mode: 'exclusive', ifAvailable: true }, async (lock) => {
+      if (lock === null) return;
+      const root = await navigator.storage.getDirectory();
+      await root.removeEntry(FOLDER, { recursive: true });
+    });
   } catch (error) {
-    // Nothing there, in use, or no such storage in this browser.
+    // Nothing there, or no such storage in this browser.
     if (!(error instanceof DOMException || error instanceof TypeError)) throw error;
   }
+}
+
+/** Keeps other tabs from tidying up. @returns lets go */
+function holdFolder(): () => void {
+  let release = (): void => undefined;
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  void navigator.locks.request(LOCK, { mode: 'shared' }, () => released);
+  return release;
 }
 
 async function pickedTarget(handle: FileSystemFileHandle): Promise<SaveTarget> {
   const writable = await handle.createWritable();
   // The browser writes to a file beside the chosen one and swaps them on close; an abort leaves the old one.
-  return { writable, finish: () => Promise.resolve(), discard: () => Promise.resolve() };
+  return { writable, finish: () => Promise.resolve(), discard: () => writable.abort() };
 }
 
 async function temporaryTarget(name: string): Promise<SaveTarget> {
   const id = crypto.randomUUID();
+  const release = holdFolder();
   let folder: FileSystemDirectoryHandle;
   let handle: FileSystemFileHandle;
   let writable: WritableStream<Uint8Array>;
@@ -66,18 +82,25 @@ async function temporaryTarget(name: string): Promise<SaveTarget> {
     handle = await folder.getFileHandle(id, { create: true });
     writable = await handle.createWritable();
   } catch (error) {
+    release();
     if (error instanceof TypeError || (error instanceof DOMException && error.name === 'SecurityError'))
       return blobTarget(name);
     throw asBlockError(error, name);
   }
-  const discard = (): Promise<void> => folder.removeEntry(id);
+  const remove = async (): Promise<void> => {
+    await folder.removeEntry(id);
+    release();
+  };
   return {
     writable,
     finish: async () => {
       download(await handle.getFile(), name);
-      setTimeout(() => void discard(), KEEP_MS);
+      setTimeout(() => void remove(), KEEP_MS);
     },
-    discard,
+    discard: async () => {
+      await writable.abort();
+      await remove();
+    },
   };
 }
 
