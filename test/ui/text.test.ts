@@ -12,6 +12,7 @@ test('sizes keep to three digits and hide nothing where they stand in full', () 
     '42 MiB',
     '1 TiB',
   ]);
+  expect(size(2 ** 40 - 448 * 2 ** 20)).toBe('1 TiB');
   expect(sizeExact(1_610_612_737)).toBe('1.5 GiB (1,610,612,737 bytes)');
 });
 

@@ -48,6 +48,11 @@ export class MapModel {
     this.size = size;
   }
 
+  /** Where what is known ends, in bytes. */
+  get end(): number {
+    return this.#end;
+  }
+
   /** How many stretches are kept: neighbours that are alike are one. */
   get count(): number {
     return this.#count;
@@ -75,7 +80,7 @@ export class MapModel {
    * @param cells how many
    * @returns bytes by cell and class: `result[cell * CLASSES + class]`
    */
-  cells(cells: number): Float64Array {
+  cells(cells: number): Float64Array<ArrayBuffer> {
     const sums = new Float64Array(cells * CLASSES);
     const cellBytes = this.size / cells;
     for (let index = 0; index < this.#count; index++) {

@@ -35,6 +35,7 @@ export class MapView {
   readonly #observer: ResizeObserver;
   readonly #scheme = matchMedia('(prefers-color-scheme: dark)');
   #columns = 1;
+  #added = { end: -1, cells: 0, sums: new Float64Array(0) };
   #selected = -1;
   #drawnAtMs = 0;
 
@@ -101,7 +102,7 @@ export class MapView {
     const style = getComputedStyle(this.#frame);
     const empty = style.getPropertyValue('--map-empty');
     const paint = PAINT.map(({ kind, variable }) => ({ kind, colour: style.getPropertyValue(variable) }));
-    const sums = this.#model.cells(this.#cellCount);
+    const sums = this.#sums();
     const cellBytes = this.#model.size / this.#cellCount;
     for (let cell = 0; cell < this.#cellCount; cell++) {
       const x = (cell % this.#columns) * (CELL + GAP);
@@ -120,6 +121,15 @@ export class MapView {
       }
     }
     this.#paintSelection(context, style.getPropertyValue('--text'));
+  }
+
+  /** Adding up a million extents takes a moment: not for every move of the pointer. */
+  #sums(): Float64Array {
+    const { end } = this.#model;
+    if (this.#added.end !== end || this.#added.cells !== this.#cellCount) {
+      this.#added = { end, cells: this.#cellCount, sums: this.#model.cells(this.#cellCount) };
+    }
+    return this.#added.sums;
   }
 
   #paintSelection(context: CanvasRenderingContext2D, colour: string): void {
@@ -182,7 +192,7 @@ export class MapView {
 
   #summary(): string {
     const allocated = this.#model.totals.reduce((sum, bytes, kind) => (kind >= DATA ? sum + bytes : sum), 0);
-    return `${percent(allocated, this.#model.size)} of ${size(this.#model.size)} holds data, in ${plural(this.#model.count, 'stretch', 'stretches')}. Each square is ${size(Math.round(this.#model.size / this.#cellCount))}.`;
+    return `Data: ${percent(allocated, this.#model.size)} of ${size(this.#model.size)}, in ${plural(this.#model.count, 'stretch', 'stretches')}. Each square is ${size(Math.round(this.#model.size / this.#cellCount))}.`;
   }
 
   #words(found: FoundExtent): string {
