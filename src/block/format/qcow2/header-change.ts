@@ -1,10 +1,10 @@
 /**
  * Rewriting the header with other extensions: another backing file, another identity of it.
  *
- * The part of the header that changes may be longer than a sector, so no single write can be trusted to change it whole. What
- * the old header does not use is written first; the first sector, which switches to it, comes last. A name always goes to a
- * place where the old one is not. When extensions in later sectors move too, a power cut in the middle of this one operation
- * can still leave a header of which only the fields are right: QEMU has the same weakness.
+ * What changes may be longer than a sector, so no single write can be trusted to change it whole. A name always goes where the
+ * old header has nothing; it is written first, then the first sector, which switches to it, and what is left of the old name is
+ * wiped last. So a power cut leaves the old name or the new one. Only when extensions behind the first sector move as well can
+ * one in the middle of this operation leave extensions that are neither: QEMU's way of writing them has the same weakness.
  */
 import { settle, type Co } from '../../co.ts';
 import type { FileReference } from '../../driver.ts';
@@ -65,12 +65,14 @@ function* rewrite(metadata: Metadata, change: (header: Qcow2Header) => Qcow2Head
     const header = placeName(change(metadata.header), old.length);
     const bytes = encodeHeader(header);
     // Up to the end of what the old header used, so that nothing of it is left.
-    const padded = new Uint8Array(Math.min(Math.max(old.length, bytes.length), clusterSizeOf(header)));
-    padded.set(bytes);
-    yield* writeLaterSectors(metadata, old, padded);
-    yield* settle(metadata.file.write(0, padded.subarray(0, SECTOR_SIZE)));
-    yield* settle(metadata.file.flush());
+    const final = new Uint8Array(Math.max(old.length, bytes.length));
+    final.set(bytes);
+    const between = keepOldName(final, metadata.header, header);
+    yield* writeFrom(metadata, SECTOR_SIZE, old, between);
+    yield* writeFrom(metadata, 0, old, between.subarray(0, SECTOR_SIZE));
+    // From here on the new header counts, even if the old name cannot be wiped.
     metadata.adoptHeader(header);
+    yield* writeFrom(metadata, 0, between, final);
   });
 }
 
@@ -82,10 +84,21 @@ function placeName(header: Qcow2Header, oldLength: number): Qcow2Header {
   return placeBackingFile(header, fits ? behind : 0);
 }
 
-function* writeLaterSectors({ file }: Metadata, old: Uint8Array, bytes: Uint8Array): Co<void> {
-  if (bytes.length <= SECTOR_SIZE) return;
-  const unchanged = bytes.every((byte, index) => index < SECTOR_SIZE || byte === (old[index] ?? 0));
-  if (unchanged) return;
-  yield* settle(file.write(SECTOR_SIZE, bytes.subarray(SECTOR_SIZE)));
+/** The new header with the old name still in its place, if nothing of the new one is there. */
+function keepOldName(final: Uint8Array<ArrayBuffer>, before: Qcow2Header, after: Qcow2Header): Uint8Array<ArrayBuffer> {
+  const { backingFileName: name, backingFileOffset: start } = before;
+  const extensionsEnd = after.headerLength + extensionsLength(after.extensions);
+  if (name === undefined || start < extensionsEnd) return final;
+  if (after.backingFileName !== undefined && after.backingFileOffset < start + name.length) return final;
+  const between = final.slice();
+  between.set(name, start);
+  return between;
+}
+
+/** Writes and flushes the sectors of `bytes` from an offset on, unless they are the same as in `old`. */
+function* writeFrom({ file }: Metadata, from: number, old: Uint8Array, bytes: Uint8Array): Co<void> {
+  const isSame = bytes.every((byte, index) => index < from || byte === (old[index] ?? 0));
+  if (isSame) return;
+  yield* settle(file.write(from, bytes.subarray(from)));
   yield* settle(file.flush());
 }

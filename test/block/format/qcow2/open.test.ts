@@ -11,6 +11,8 @@ import {
 import { CountingStorage } from '../../../support/counting-storage.ts';
 import { checkFile, expectSound } from '../../../support/qcow2-check.ts';
 import { openImage, Qcow2File } from '../../../support/qcow2-file.ts';
+import { powerCuts } from '../../../support/power-cut.ts';
+import { Random } from '../../../support/random.ts';
 import { SimulatedStorage } from '../../../support/simulated-storage.ts';
 
 const MiB = 2 ** 20;
@@ -207,6 +209,23 @@ describe('what the header says of the backing file', () => {
     const header = decodeHeader(bytes, bytes.length)!;
     expect(findExtension(header.extensions, EXTENSION.featureNameTable)).toHaveLength(384);
     expectSound(await checkFile(storage.content), 'after changes', 'forbidden');
+  });
+
+  it('is the old or the new one after a power cut', async () => {
+    for (const seed of [1, 2, 3]) {
+      const random = new Random(seed);
+      const names = ['old.img', `${'x'.repeat(random.between(1, 1000))}.img`, 'c.img'];
+      const storage = storageOf(await Qcow2File.create({ size: MiB, backing_file: names[0], backing_fmt: 'raw' }));
+      const { image } = await openImage(storage);
+      for (const filename of names.slice(1)) await image.changeBackingFile!({ filename, format: 'raw' });
+      await image.close();
+      for (const { content, description, position } of powerCuts(storage, { random, samples: 5 })) {
+        const opened = await openImage(storageOf(new Qcow2File(content)));
+        expect(names, `seed ${seed}, position ${position}: ${description}`).toContain(opened.image.backing?.filename);
+        expect(opened.image.backing?.format).toBe('raw');
+      }
+      expect(storage.content.toBytes().includes('x'.charCodeAt(0), 600)).toBe(false);
+    }
   });
 
   it('is refused when it is too long', async () => {
