@@ -85,6 +85,7 @@ export class Mapper {
     if ((high & NOT_PLAIN_HIGH) === 0 && (low & this.#notPlainLow) === 0) {
       const hostOffset = (high & ~0x80000000) * 2 ** 32 + (low >>> 0);
       if (hostOffset !== 0) {
+        if (hostOffset >= this.#file.length) throw this.#behindTheEnd(hostOffset, guestOffset);
         const run = clusters === 1 ? 1 : this.#dataRun(view, at, high, hostOffset, clusters);
         const writable = high < 0 && this.#l2.marked(slot);
         return dataExtent(
@@ -102,11 +103,22 @@ export class Mapper {
     return this.#mapSpecial(view, at, guestOffset - inCluster, inCluster, length, clusters);
   }
 
+  /** The file was cut off, or the entry is wrong: what lies there is not zero, it is lost. */
+  #behindTheEnd(hostOffset: number, guestOffset: number): BlockError {
+    return new BlockError(
+      'corrupt',
+      `The data of the guest cluster is at ${hostOffset} in the file, which has only ${this.#file.length} bytes: it was cut off, ` +
+        'or is not all there yet. Get the whole file, or check the image',
+      { offset: guestOffset },
+    );
+  }
+
   /** How many clusters lie in a row in the file as they do on the disk. */
   #dataRun(view: DataView, first: number, high: number, hostOffset: number, limit: number): number {
     let run = 1;
     let expected = hostOffset + this.#clusterSize;
-    for (let at = first + ENTRY_LENGTH; run < limit; run++, at += ENTRY_LENGTH) {
+    const end = this.#file.length;
+    for (let at = first + ENTRY_LENGTH; run < limit && expected < end; run++, at += ENTRY_LENGTH) {
       const nextHigh = view.getInt32(at);
       // The same flags, and the offset that follows: bits that do not belong there make them differ.
       if ((nextHigh ^ high) < 0 || (nextHigh & 0x7fffffff) * 2 ** 32 + view.getUint32(at + 4) !== expected) break;

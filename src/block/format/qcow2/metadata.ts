@@ -181,7 +181,8 @@ export class Metadata {
     if (high === 0 && low === 0) return 0;
     const offset = entryOffset(this.l1, l1Index);
     const reserved = (high & L1_RESERVED_HIGH) !== 0 || (low & L1_RESERVED_LOW) !== 0;
-    if (reserved || offset % this.geometry.clusterSize !== 0 || !Number.isSafeInteger(offset)) {
+    const outside = offset % this.geometry.clusterSize !== 0 || offset >= this.file.length;
+    if (reserved || outside || !Number.isSafeInteger(offset)) {
       throw new BlockError(
         'corrupt',
         `Entry ${l1Index} of the L1 table ${reserved ? 'has reserved bits set' : `leads to ${offset}, where no L2 table can be`}: check the image`,

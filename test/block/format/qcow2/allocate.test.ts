@@ -37,6 +37,7 @@ describe('allocation', () => {
     const { image } = await openNew();
     const allocation = await image.allocate!(CLUSTER + 512, 5 * CLUSTER);
     expect(allocation).toMatchObject({ length: 5 * CLUSTER, copyBefore: 512, copyAfter: CLUSTER - 512, zeroed: true });
+    await allocation.child.write(allocation.hostOffset, new Uint8Array(allocation.length).fill(1));
     await allocation.commit();
     expect(await image.map(CLUSTER, MiB)).toMatchObject({
       kind: 'data',

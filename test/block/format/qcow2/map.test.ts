@@ -83,6 +83,7 @@ describe('what reads cost', () => {
       file.setUint64(file.l1Entry(index), COPIED | BigInt(first + index * CLUSTER));
       file.setUint64(first + index * CLUSTER + 8 * 4095, COPIED | BigInt(first + (tables + index) * CLUSTER));
     }
+    file.bytes.truncate(first + 2 * tables * CLUSTER);
     const { image, storage } = await openCounted(file);
     const random = new Random(7);
     storage.take();
@@ -134,6 +135,7 @@ describe('extents', () => {
     file.setUint64(file.l2Entry(7 * CLUSTER), 1);
     file.setUint64(file.l2Entry(8 * CLUSTER), file.uint64(file.l2Entry(8 * CLUSTER)) | 1n);
     file.setUint64(file.l2Entry(10 * CLUSTER), file.uint64(file.l2Entry(10 * CLUSTER)) & ~COPIED);
+    file.bytes.truncate(Number(data & ~COPIED) + 101 * CLUSTER);
     const { image } = await openCounted(file);
     const extents: Extent[] = [];
     for (let offset = 0; offset < MiB; offset += extents.at(-1)!.length)
@@ -165,8 +167,28 @@ describe('extents', () => {
     const far = 5 * TiB + 3 * CLUSTER;
     file.setUint64(file.l2Entry(0), COPIED | BigInt(far));
     file.setUint64(file.l2Entry(CLUSTER), COPIED | BigInt(far + CLUSTER));
+    file.bytes.truncate(far + 2 * CLUSTER);
     const { image } = await openCounted(file);
     expect(mapNow(image, 512, MiB)).toMatchObject({ hostOffset: far + 512, length: 2 * CLUSTER - 512 });
+  });
+
+  it('what lies behind the end of the file is lost, not zero', async () => {
+    const file = await preallocated();
+    const third = Number(file.uint64(file.l2Entry(2 * CLUSTER)) & ~COPIED);
+    // The last cluster that is there may be cut anywhere but before its first byte.
+    file.bytes.truncate(third + 1);
+    const { image } = await openCounted(file);
+    expect(mapNow(image, 0, MiB).length).toBe(3 * CLUSTER);
+    const error = refusal(image, 3 * CLUSTER);
+    expect(error.kind).toBe('corrupt');
+    expect(error.message).toContain('it was cut off');
+  });
+
+  it('an L2 table behind the end of the file is none', async () => {
+    const file = await preallocated();
+    file.setUint64(file.l1Entry(0), COPIED | (1n << 40n));
+    const { image } = await openCounted(file);
+    expect(refusal(image, 0).message).toContain('where no L2 table can be');
   });
 
   it('nothing can be written in place before the slice was looked at', async () => {
