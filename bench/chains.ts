@@ -18,8 +18,8 @@ const DISK_BYTES = 64 * 2 ** 20;
 const CLUSTER_BYTES = 65_536;
 const DEPTHS = [4, 16, 64];
 const SIZES = [
-  { length: 4096, times: 8192 },
-  { length: 65_536, times: 2048 },
+  { length: 4096, times: 256 },
+  { length: 65_536, times: 64 },
 ];
 
 type FileOf = (name: string) => BlockdevOptions;
@@ -36,7 +36,7 @@ export async function measureChains(drivers: DriverSet, fileOf: FileOf): Promise
     for (const { length, times } of SIZES) {
       const limit = readSide(shallow.disk, length, times);
       const ours = readSide(deep.disk, length, times);
-      results.push({ depth, length, ...pairedRounds(11, limit, ours) });
+      results.push({ depth, length, ...pairedRounds(401, limit, ours) });
     }
     await deep.graph.close(deep.disk);
   }

@@ -16,7 +16,7 @@ export const name = 'core';
 /** Larger than what fits into 32 bits, as disks are. */
 const DISK_BYTES = 64 * 2 ** 30;
 const FULL_BYTES = 256 * 2 ** 20;
-const TIMES = 500_000;
+const TIMES = 20_000;
 
 class IdleStorage implements Storage {
   readonly synchronous = true;
@@ -87,7 +87,7 @@ function mapOf(disk: BlockBackend, offsets: Float64Array): (index: number) => vo
 }
 
 function nanoseconds(bench: Bench, line: string, work: (index: number) => void): void {
-  const times = singleRounds(7, { times: TIMES, run: work });
+  const times = singleRounds(101, { times: TIMES, run: work });
   bench.add(
     line,
     times.map((us) => us * 1000),

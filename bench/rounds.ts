@@ -19,9 +19,12 @@ export interface PairedTimes {
 }
 
 /** Rounds that are run and not measured: the compiler looks on. */
-const WARM_UP_ROUNDS = 2;
+const WARM_UP_ROUNDS = 50;
 
-/** Measures both sides in turns. Which goes first changes from round to round. */
+/**
+ * Measures both sides in turns; which goes first changes from round to round. Many rounds of half a millisecond are better than few long
+ * ones: most of them pass between two disturbances of a busy machine.
+ */
 export function pairedRounds(rounds: number, limit: Side, ours: Side): PairedTimes {
   const times: PairedTimes = { limit: [], ours: [] };
   for (let round = -WARM_UP_ROUNDS; round < rounds; round++) {

@@ -10,9 +10,9 @@ export interface PortTimes extends PairedTimes {
 
 const DISK_BYTES = 128 * 2 ** 20;
 const SIZES = [
-  { length: 4096, times: 1000 },
-  { length: 65_536, times: 1000 },
-  { length: 2 ** 20, times: 400 },
+  { length: 4096, times: 50 },
+  { length: 65_536, times: 50 },
+  { length: 2 ** 20, times: 20 },
 ];
 
 export async function measurePort(): Promise<PortTimes[]> {
@@ -31,7 +31,7 @@ export async function measurePort(): Promise<PortTimes[]> {
       let ours: Uint8Array<ArrayBuffer> = new Uint8Array(length);
       let limit = new ArrayBuffer(length);
       const rounds = await pairedRoundsAsync(
-        11,
+        101,
         {
           times,
           run: async (index) => {

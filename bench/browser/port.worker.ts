@@ -1,5 +1,5 @@
 // The bare worker: reads an OPFS file into the buffer that came with the message and sends it back.
-import { bareHandle } from './handle.ts';
+import { openFilledHandle } from './handle.ts';
 
 export interface PortRequest {
   readonly offset: number;
@@ -16,7 +16,7 @@ addEventListener('message', (event: MessageEvent<{ readonly port: MessagePort; r
 });
 
 async function serve(port: MessagePort, size: number): Promise<void> {
-  const handle = await bareHandle('bench/port-limit.img', size);
+  const handle = await openFilledHandle('bench/port-limit.img', size);
   port.onmessage = ({ data: { offset, buffer } }: MessageEvent<PortRequest>) => {
     handle.read(new Uint8Array(buffer), { at: offset });
     port.postMessage({ buffer } satisfies PortReply, [buffer]);
