@@ -29,12 +29,12 @@ test('a guest on a full disk stops, and goes on when there is room', async ({ si
     linux,
     'dd if=/dev/urandom of=/data/during bs=64k count=96 2>/dev/null; sync; echo ended',
   );
-  const failure = await tab.call('untilStopped');
+  const failure = await tab.stopped();
   expect(failure).toMatchObject({ action: 'stop', kind: 'no-space' });
   expect(['write', 'flush']).toContain(failure.operation);
   // Still no room: the machine does not start, and what it wants is kept.
   expect(await tab.call('resume')).toBe(false);
-  await tab.call('untilStopped');
+  await tab.stopped();
   expect(tab.console.text).not.toContain('I/O error');
 
   await setQuota();

@@ -64,12 +64,12 @@ test('stopped: the machine waits for the server, and then boots to its prompt', 
   await tab.startBoot(linux, { readError: 'stop', witness: demoUrl(linux) });
   await tab.console.until(kernelIsUp);
   await site.die();
-  const failure = await tab.call('untilStopped');
+  const failure = await tab.stopped();
   expect(failure).toMatchObject({ operation: 'read', action: 'stop', kind: 'io' });
 
   // Too early: it stops again, and says so again.
   expect(await tab.call('resume')).toBe(false);
-  await tab.call('untilStopped');
+  await tab.stopped();
   expect(tab.console.text).not.toContain('I/O error');
 
   await site.start();

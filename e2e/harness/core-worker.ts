@@ -1,9 +1,9 @@
 // A worker with the block layer and the emulator side by side: a read of the guest is a function call.
 import { V86 } from 'v86';
 import wasmUrl from 'v86/build/v86.wasm?url';
-import { BlockError, BlockGraph, type BlockBackend } from '../../src/block/index.ts';
-import { attachDrives, v86DiskSync, type SynchronousDisk, type V86Drives } from '../../src/emulator/v86/index.ts';
-import { workerDrivers } from '../../src/worker/drivers.ts';
+import { BlockError, BlockGraph } from '../../src/block/index.ts';
+import { attachDrives, v86DiskSync, type V86Drives } from '../../src/emulator/v86/index.ts';
+import { workerDrivers } from '../../src/worker/entry.ts';
 import type { WorkerMachineOrder } from './calls.ts';
 import { serialWriter, VGA_MEMORY_BYTES } from './page-parts.ts';
 import type { FromWorkerMachine, ToWorkerMachine } from './page-worker-machine.ts';
@@ -38,7 +38,7 @@ async function boot({ disk: options, memory }: WorkerMachineOrder, page: string)
     vga_bios: { url: new URL('demo/bios/vgabios.bin', page).href },
     memory_size: memory,
     vga_memory_size: VGA_MEMORY_BYTES,
-    hda: v86DiskSync(diskOf(backend), { flushAfter: 0 }),
+    hda: v86DiskSync(backend, { flushAfter: 0 }),
     disable_speaker: true,
     autostart: false,
   });
@@ -46,14 +46,4 @@ async function boot({ disk: options, memory }: WorkerMachineOrder, page: string)
   emulator.add_listener('serial0-output-byte', write);
   drives = await attachDrives(emulator);
   await emulator.run();
-}
-
-function diskOf(backend: BlockBackend): SynchronousDisk {
-  return {
-    size: backend.length,
-    readOnly: backend.readOnly,
-    readSync: (offset, buffer) => backend.readSync(offset, buffer),
-    writeSync: (offset, data) => backend.writeSync(offset, data),
-    flushSync: () => backend.flushSync(),
-  };
 }

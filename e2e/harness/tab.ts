@@ -3,10 +3,12 @@ import type { Page } from 'playwright';
 import type { DemoImage } from '../../scripts/guest/manifest.ts';
 import type { BlockdevOptions } from '../../src/client/index.ts';
 import { SerialConsole } from '../../test/support/serial-console.ts';
-import type { Harness, MachineOrder, WorkEvent } from './calls.ts';
+import type { DriveFailure, Harness, MachineOrder, WorkEvent } from './calls.ts';
 
 /** A busy machine takes several times the ten to twenty seconds that Linux needs. */
 const BOOT_TIMEOUT_MS = 240_000;
+
+const STOP_TIMEOUT_MS = 120_000;
 
 type Calls = { [Name in keyof Harness]: Awaited<ReturnType<Harness[Name]>> };
 
@@ -74,6 +76,21 @@ export class Tab {
   async untilPrompt(guest: DemoImage): Promise<string> {
     const first = await this.console.until(guest.ready, BOOT_TIMEOUT_MS);
     return first + (await this.console.until(guest.prompt));
+  }
+
+  /** Waits until an error has stopped the tab's machine. @throws Error with what the guest wrote when none does */
+  async stopped(): Promise<DriveFailure> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const tooLate = new Promise<never>((_resolve, reject) => {
+      const giveUp = (): void =>
+        reject(new Error(`Nothing stopped the machine; its guest wrote: ${this.console.text.slice(-2000)}`));
+      timer = setTimeout(giveUp, STOP_TIMEOUT_MS);
+    });
+    try {
+      return await Promise.race([this.call('untilStopped'), tooLate]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Types a command at the guest's prompt. @returns what it printed */
