@@ -33,7 +33,9 @@ export default defineConfig({
       {
         extends: true,
         // Named, or the first test that imports one makes vite bundle it and reload the page in the middle of the run.
-        optimizeDeps: { include: ['@noble/hashes/sha2.js', '@noble/hashes/utils.js', 'comlink', 'fast-check', 'idb-keyval'] },
+        optimizeDeps: {
+          include: ['@noble/hashes/sha2.js', '@noble/hashes/utils.js', 'comlink', 'fast-check', 'idb-keyval'],
+        },
         test: {
           name: 'browser',
           include: slow ? ['test/**/*.slow.browser.test.ts'] : ['test/**/*.browser.test.ts'],

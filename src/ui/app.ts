@@ -17,6 +17,7 @@ import { askForBases, GivenFiles, sourcesOf } from './start/ask-base.ts';
 import { demoUrl, type DemoImage, type DemoManifest } from './start/demo.ts';
 import { acceptDrops } from './start/drop-zone.ts';
 import { startView } from './start/start-view.ts';
+import { begin } from './parts/begin.ts';
 
 /** A view that holds something. */
 interface Held {
@@ -46,11 +47,13 @@ export class App {
     this.#parts = parts;
     acceptDrops(
       () => parts.main.querySelector('.drop'),
-      (files) => void this.openFiles(files),
+      (files) => begin(this.openFiles(files)),
     );
-    void parts.spindle.closed.then((error) => {
-      if (error !== undefined) void this.#fail(error, 'Talking to the block layer');
-    });
+    begin(
+      parts.spindle.closed.then((error) => {
+        if (error !== undefined) begin(this.#fail(error, 'Talking to the block layer'));
+      }),
+    );
   }
 
   // ── Start ──
@@ -65,16 +68,17 @@ export class App {
       startView(
         { manifest, disks, notices: all },
         {
-          drop: { files: (files) => void this.openFiles(files), url: (url) => void this.openUrl(url) },
+          drop: { files: (files) => begin(this.openFiles(files)), url: (url) => begin(this.openUrl(url)) },
           demo: {
-            boot: (image) => void this.bootDemo(image),
-            inspect: (image) => void this.#inspect(openingOf({ kind: 'url', url: demoUrl(image.file) }, image.format)),
+            boot: (image) => begin(this.bootDemo(image)),
+            inspect: (image) =>
+              begin(this.#inspect(openingOf({ kind: 'url', url: demoUrl(image.file) }, image.format))),
           },
           library: {
-            boot: (disk) => void this.#bootStored(disk),
-            inspect: (disk) => void this.#inspectStored(disk),
-            startOver: (disk) => void this.#startOver(disk),
-            remove: (disk) => void this.#remove(disk),
+            boot: (disk) => begin(this.#bootStored(disk)),
+            inspect: (disk) => begin(this.#inspectStored(disk)),
+            startOver: (disk) => begin(this.#startOver(disk)),
+            remove: (disk) => begin(this.#remove(disk)),
           },
         },
       ),
@@ -125,17 +129,17 @@ export class App {
       const { chain, disk } = await openChain(this.#parts.spindle, opening, withoutBase);
       const { missing } = chain;
       await this.#showInspector(turn, title, chain, disk, false, {
-        boot: () => void this.#askAndBoot(chain, disk!, { name: title }),
+        boot: () => begin(this.#askAndBoot(chain, disk!, { name: title })),
         choose: (file) => {
           this.#given.add([file]);
           opening.pool.answer(missing!.reference, { kind: 'file', file });
-          void this.#inspect(opening);
+          begin(this.#inspect(opening));
         },
         allowUrl: () => {
           opening.pool.answer(missing!.reference, { kind: 'url', url: missing!.url! });
-          void this.#inspect(opening);
+          begin(this.#inspect(opening));
         },
-        withoutBase: () => void this.#inspect(opening, true),
+        withoutBase: () => begin(this.#inspect(opening, true)),
       });
     });
   }
@@ -148,7 +152,7 @@ export class App {
         const chain = await knownChain(spindle, [{ source: overlaySource(record), format: 'qcow2' }, ...layers]);
         const disk = await spindle.open(diskOptions(record, sources), { check: true });
         await this.#showInspector(turn, record.name, chain, disk, true, {
-          boot: () => void this.#askAndBootStored(record, sources),
+          boot: () => begin(this.#askAndBootStored(record, sources)),
         });
       }),
     );
@@ -170,7 +174,7 @@ export class App {
     const nothing = (): void => undefined;
     const view = new InspectorView(
       { title, chain, disk, owned },
-      { choose: nothing, allowUrl: nothing, withoutBase: nothing, back: () => void this.showStart(), ...actions },
+      { choose: nothing, allowUrl: nothing, withoutBase: nothing, back: () => begin(this.showStart()), ...actions },
     );
     this.#held = view;
     this.#show(view.element, `${title} – Spindle`);
@@ -263,11 +267,11 @@ export class App {
       note: `Changes are kept in ${where}; ${base.name} is only read.`,
     };
     const actions = (error: unknown): HTMLElement[] => {
-      const again = button('Try again', () => void this.#bootStored(record), { icon: 'reset' });
+      const again = button('Try again', () => begin(this.#bootStored(record)), { icon: 'reset' });
       if (kindOf(error) !== 'base-changed') return [again];
       const update = button(
         'It is the right one: use it from now on',
-        () => void this.#runStored(record, sources, 'update'),
+        () => begin(this.#runStored(record, sources, 'update')),
         { kind: 'danger' },
       );
       if (base.from.kind !== 'file') return [again, update];
@@ -319,12 +323,14 @@ export class App {
   ): void {
     const chosen = (all: readonly Source[]): void => {
       this.#given.add(all.flatMap((source) => (source.kind === 'file' ? [source.file] : [])));
-      void this.#guarded(`Opening ${record.name}`, () => go(all));
+      begin(this.#guarded(`Opening ${record.name}`, () => go(all)));
     };
-    void this.#leave().then(() =>
-      this.#show(
-        askForBases(record, sources, chosen, () => void this.showStart()),
-        `${record.name} – Spindle`,
+    begin(
+      this.#leave().then(() =>
+        this.#show(
+          askForBases(record, sources, chosen, () => begin(this.showStart())),
+          `${record.name} – Spindle`,
+        ),
       ),
     );
   }

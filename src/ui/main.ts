@@ -7,22 +7,23 @@ import { showAbout } from './start/about.ts';
 import { errorView } from './parts/error-view.ts';
 import { removeLeftovers } from './parts/save.ts';
 import { loadDemo } from './start/demo.ts';
+import { begin } from './parts/begin.ts';
 
 const main = document.querySelector('main')!;
 
 try {
-  await begin();
+  await startPage();
 } catch (error) {
   main.replaceChildren(errorView(error, 'Starting the page'));
 }
 
-async function begin(): Promise<void> {
+async function startPage(): Promise<void> {
   const [spindle, manifest, storages] = await Promise.all([connect(), loadDemo(), availableStorages()]);
   const app = new App({ spindle, library: new Library(spindle), manifest, storages, main });
-  document.querySelector('#home')!.addEventListener('click', () => void app.showStart());
+  document.querySelector('#home')!.addEventListener('click', () => begin(app.showStart()));
   document.querySelector('#about')!.addEventListener('click', () => showAbout(manifest));
   keepWrites(app);
-  void removeLeftovers();
+  begin(removeLeftovers());
 
   const link = new URLSearchParams(location.search);
   const [url, demo] = [link.get('url'), link.get('demo')];

@@ -49,6 +49,7 @@ export class CallControl implements Progress {
       const onAbort = (): void => reject(abortedError());
       this.#onAbort.add(onAbort);
       if (this.#aborted) onAbort();
+      // Every way that it can end is answered below.
       void work
         .then((value) => {
           // Nobody is left to tell of a failure to undo: the call has been answered.

@@ -17,6 +17,7 @@ export class ExportPort {
     this.#onEnd = onEnd;
     port.onmessage = ({ data }: MessageEvent<unknown>) => {
       if (data === CANCEL_EXPORT) this.close();
+      // It reports its own failure to the page.
       else void this.#sendNext();
     };
   }

@@ -15,6 +15,7 @@ export function serve(scope: EventTarget, drivers: DriverSet): void {
   installErrorTransfer();
   scope.addEventListener('message', (event) => {
     const data: unknown = (event as MessageEvent<unknown>).data;
+    // It answers the page itself, also when it fails.
     if (isGreeting(data)) void welcome(data, drivers);
   });
 }

@@ -5,6 +5,7 @@ import { layerOptions, type Chain, type Layer } from './chain.ts';
 import type { Device } from './device.ts';
 import { referenceName, protocolOptions, type Source } from './source.ts';
 import { BlockError } from '../../block/error.ts';
+import { begin } from '../parts/begin.ts';
 
 export type OverlayStorage = 'opfs' | 'indexeddb';
 
@@ -69,7 +70,7 @@ export class Library {
       usedMs: now,
     };
     await this.#createOverlay(record, top.source);
-    void askToPersist();
+    begin(askToPersist());
     try {
       await this.#keep(record);
     } catch (cause) {

@@ -3,6 +3,7 @@ import type { CheckResult, Disk } from '../../client/index.ts';
 import { button, h } from '../parts/dom.ts';
 import { errorView, kindOf } from '../parts/error-view.ts';
 import { count, offset, percent, plural } from '../parts/text.ts';
+import { begin } from '../parts/begin.ts';
 
 /** More would only fill the page. The counts are complete. */
 const MAX_SHOWN = 200;
@@ -12,7 +13,7 @@ export class CheckPanel {
   readonly #disk: Disk;
   readonly #owned: boolean;
   readonly #result = h('div', { class: 'view', role: 'status', 'data-testid': 'check-result' });
-  readonly #button = button('Check', () => void this.run(), { icon: 'check', 'data-testid': 'check' });
+  readonly #button = button('Check', () => begin(this.run()), { icon: 'check', 'data-testid': 'check' });
   readonly #progress = h('progress', { max: 1, 'aria-label': 'Check' });
 
   /** @param owned whether repairs are offered: the page never writes to what a person dropped on it */
@@ -73,7 +74,7 @@ export class CheckPanel {
     const shown = result.findings.slice(0, MAX_SHOWN);
     const repairs =
       this.#owned && result.corruptions + result.leaks > 0
-        ? button('Repair', () => void this.run('all'), { kind: 'primary', 'data-testid': 'repair' })
+        ? button('Repair', () => begin(this.run('all')), { kind: 'primary', 'data-testid': 'repair' })
         : undefined;
     this.#result.replaceChildren(
       h('p', {}, h('strong', {}, verdict(found, fixed)), ' ', clusterWords(result)),

@@ -4,6 +4,7 @@ import { button, h } from '../parts/dom.ts';
 import { errorView, kindOf } from '../parts/error-view.ts';
 import { asBlockError, saveTarget, type SaveTarget } from '../parts/save.ts';
 import { percent, size } from '../parts/text.ts';
+import { begin } from '../parts/begin.ts';
 
 const FORMATS = [
   { format: 'qcow2', label: 'qcow2: only what is in use' },
@@ -25,7 +26,7 @@ export class DownloadPanel {
     { 'aria-label': 'Format of the download', 'data-testid': 'download-format' },
     ...FORMATS.map(({ format, label }) => h('option', { value: format }, label)),
   );
-  readonly #start = button('Download', () => void this.#run(), { icon: 'download', 'data-testid': 'download' });
+  readonly #start = button('Download', () => begin(this.#run()), { icon: 'download', 'data-testid': 'download' });
   readonly #cancel = button('Cancel', () => this.cancel(), { icon: 'close', 'data-testid': 'download-cancel' });
   readonly #progress = h('progress', { max: 1, value: 0, 'aria-label': 'Download' });
   readonly #words = h('p', { class: 'small', role: 'status', 'data-testid': 'download-status' });

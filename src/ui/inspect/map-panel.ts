@@ -5,6 +5,7 @@ import { errorView, kindOf } from '../parts/error-view.ts';
 import { percent } from '../parts/text.ts';
 import { MapModel } from './map-model.ts';
 import { MapView } from './map-view.ts';
+import { begin } from '../parts/begin.ts';
 
 /** The disk is asked for in so many parts, so that the picture grows and no answer is large. */
 const PARTS = 64;
@@ -17,7 +18,7 @@ export class MapPanel {
   readonly #layers: readonly string[];
   readonly #words = h('p', { class: 'muted small', role: 'status', 'data-testid': 'map-status' });
   readonly #body = h('div', {});
-  readonly #again = button('Read again', () => void this.read(), { icon: 'reset', kind: 'quiet' });
+  readonly #again = button('Read again', () => begin(this.read()), { icon: 'reset', kind: 'quiet' });
   #view: MapView | undefined;
   #abort: AbortController | undefined;
 

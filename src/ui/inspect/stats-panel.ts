@@ -3,6 +3,7 @@ import type { Disk, NodeStatistics } from '../../client/index.ts';
 import { button, h } from '../parts/dom.ts';
 import { errorView } from '../parts/error-view.ts';
 import { count, size } from '../parts/text.ts';
+import { begin } from '../parts/begin.ts';
 
 const HEADINGS = ['Node', 'Reads', 'Read', 'Writes', 'Written', 'Flushes', 'Failed'];
 
@@ -13,10 +14,15 @@ export class StatsPanel {
 
   constructor(disk: Disk) {
     this.#disk = disk;
-    const refresh = button('Refresh', () => void this.read(), { kind: 'quiet', icon: 'reset' });
+    const refresh = button('Refresh', () => begin(this.read()), { kind: 'quiet', icon: 'reset' });
     const details = h(
       'details',
-      { 'data-testid': 'stats', ontoggle: () => void (details.open && this.read()) },
+      {
+        'data-testid': 'stats',
+        ontoggle: (event: Event) => {
+          if ((event.currentTarget as HTMLDetailsElement).open) begin(this.read());
+        },
+      },
       h('summary', {}, 'Statistics'),
       this.#body,
       refresh,

@@ -12,6 +12,7 @@ import { Machine, type MachineState } from './machine.ts';
 import { loadParts } from './parts.ts';
 import { ScreenView } from './screen-view.ts';
 import { TerminalView } from './terminal-view.ts';
+import { begin } from '../parts/begin.ts';
 
 export interface MachineRequest {
   readonly title: string;
@@ -38,16 +39,16 @@ export class MachineView {
   readonly #terminal: TerminalView;
   readonly #status = h('span', { class: 'badge', role: 'status', 'data-testid': 'machine-state' }, 'Starting');
   readonly #problems = h('div', { class: 'view', 'data-testid': 'machine-problems', hidden: true });
-  readonly #pause = button('Pause', () => void this.#do('Pausing', () => this.#togglePause()), {
+  readonly #pause = button('Pause', () => begin(this.#do('Pausing', () => this.#togglePause())), {
     icon: 'pause',
     'data-testid': 'pause',
   });
   readonly #reset = button('Reset', () => this.#machine?.reset(), { icon: 'reset', 'data-testid': 'reset' });
-  readonly #power = button('Power off', () => void this.#do('Powering off', () => this.#onPowerOff()), {
+  readonly #power = button('Power off', () => begin(this.#do('Powering off', () => this.#onPowerOff())), {
     icon: 'power',
     'data-testid': 'power-off',
   });
-  readonly #full = button('Full screen', () => void this.#screen.fullScreen(), { icon: 'expand' });
+  readonly #full = button('Full screen', () => begin(this.#screen.fullScreen()), { icon: 'expand' });
   readonly #download: DownloadPanel;
   readonly #onPowerOff: () => Promise<void>;
   #machine: Machine | undefined;
@@ -169,7 +170,7 @@ export class MachineView {
     const what = stopped
       ? 'The machine stands still because its disk could not ' + event.operation
       : `The guest was told that its disk could not ${event.operation}`;
-    const resume = button('Resume', () => void this.#do('Resuming', () => this.#machine!.resume()), {
+    const resume = button('Resume', () => begin(this.#do('Resuming', () => this.#machine!.resume())), {
       kind: 'primary',
       icon: 'play',
       'data-testid': 'resume',

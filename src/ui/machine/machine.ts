@@ -5,6 +5,7 @@ import { attachDrives, v86Disk, type DriveErrorEvent, type V86Drives } from '../
 import type { Device } from '../images/device.ts';
 import { MeteredDisk } from './metered-disk.ts';
 import type { MachineParts } from './parts.ts';
+import { begin } from '../parts/begin.ts';
 
 const VGA_MEMORY = 8 * 1024 * 1024;
 
@@ -154,7 +155,7 @@ export class Machine {
     const unasked = event.operation === 'flush' && event.action === 'report';
     if (unasked) {
       this.#flushFailed = true;
-      void this.#emulator.stop();
+      begin(this.#emulator.stop());
     }
     if (unasked || event.action === 'stop') this.#setState('stopped');
     this.#events.diskError(unasked ? { ...event, action: 'stop' } : event);

@@ -1,6 +1,7 @@
 /** The machine's screen. It takes keyboard and mouse only while it has the focus, so that the page stays usable by keyboard. */
 import { h } from '../parts/dom.ts';
 import { isLeaveKey } from './terminal-view.ts';
+import { begin } from '../parts/begin.ts';
 
 /** What the screen switches on and off. */
 export interface InputSwitch {
@@ -27,7 +28,7 @@ export class ScreenView {
         onfocus: () => this.#capture(true),
         onblur: () => this.#capture(false),
         onclick: () => this.container.focus(),
-        ondblclick: () => void this.#lockPointer(),
+        ondblclick: () => begin(this.#lockPointer()),
       },
       h('div', {}),
       h('canvas', { 'aria-hidden': 'true' }),

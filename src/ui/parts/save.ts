@@ -1,5 +1,6 @@
 /** Saving a stream as a file, with memory bounded whatever its size. */
 import { BlockError } from '../../block/error.ts';
+import { begin } from './begin.ts';
 
 /** Files on their way to the person's downloads are here; what a closed tab left behind is removed at the next start. */
 const FOLDER = 'downloads';
@@ -60,6 +61,7 @@ function holdFolder(): () => void {
   const released = new Promise<void>((resolve) => {
     release = resolve;
   });
+  // Held until `released` is resolved, and given back with the page if it goes before.
   void navigator.locks.request(LOCK, { mode: 'shared' }, () => released);
   return release;
 }
@@ -95,7 +97,7 @@ async function temporaryTarget(name: string): Promise<SaveTarget> {
     writable,
     finish: async () => {
       download(await handle.getFile(), name);
-      setTimeout(() => void remove(), KEEP_MS);
+      setTimeout(() => begin(remove()), KEEP_MS);
     },
     discard: async () => {
       await writable.abort();

@@ -2,6 +2,7 @@
 import type { DemoManifest } from './demo.ts';
 import { demoUrl } from './demo.ts';
 import { button, h } from '../parts/dom.ts';
+import { begin } from '../parts/begin.ts';
 
 interface Part {
   readonly name: string;
@@ -83,7 +84,7 @@ function partItem(part: Part): HTMLElement {
   const unfold = async (): Promise<void> => {
     text.textContent = (await part.text()).default;
   };
-  const details = h('details', { ontoggle: () => void unfold() }, h('summary', {}, part.licence), text);
+  const details = h('details', { ontoggle: () => begin(unfold()) }, h('summary', {}, part.licence), text);
   return h('li', {}, h('a', { href: part.url, rel: 'noreferrer' }, part.name), `: ${part.what}`, details);
 }
 

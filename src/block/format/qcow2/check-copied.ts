@@ -79,8 +79,9 @@ class FlagChecker {
   }
 
   *#checkTable(offset: number, entries: number, table: CheckedTable): Co<void> {
-    const checkPiece = this.#checkPiece.bind(this);
-    yield* this.#image.eachPiece(offset, entries, (piece, first, count) => checkPiece(piece, first, count, table));
+    yield* this.#image.eachPiece(offset, entries, (piece, first, count) => {
+      return this.#checkPiece(piece, first, count, table);
+    });
   }
 
   /** @returns whether the piece was changed */
