@@ -35,9 +35,9 @@ export function isCoroutine(checker: ts.TypeChecker, type: ts.Type): boolean {
   return yielded !== undefined && (yielded.flags & ts.TypeFlags.Never) === 0 && isAlwaysPromise(yielded);
 }
 
-/** Whether a place of this type takes a coroutine as a coroutine: `Co<T>`, or `Co<T> | undefined`. */
+/** Whether a place of this type takes a coroutine as a coroutine: `Co<T>`, `Co<T> | undefined` or, of a callback, `Co<T> | void`. */
 export function acceptsCoroutine(checker: ts.TypeChecker, type: ts.Type): boolean {
-  const absent = ts.TypeFlags.Undefined | ts.TypeFlags.Null;
+  const absent = ts.TypeFlags.Undefined | ts.TypeFlags.Null | ts.TypeFlags.Void;
   const present = constituents(type).filter((part) => (part.flags & absent) === 0);
   return present.length > 0 && present.every((part) => isCoroutine(checker, part));
 }
