@@ -118,8 +118,9 @@ export class Bench {
 
   #median(name: string, results: readonly number[]): number {
     const sorted = results.toSorted((a, b) => a - b);
-    const median = sorted[Math.floor(sorted.length / 2)];
-    if (median === undefined) throw new Error(`${this.#name}: ${name} has no measurement`);
-    return median;
+    const upper = sorted[Math.floor(sorted.length / 2)];
+    const lower = sorted[Math.ceil(sorted.length / 2) - 1];
+    if (upper === undefined || lower === undefined) throw new Error(`${this.#name}: ${name} has no measurement`);
+    return (lower + upper) / 2;
   }
 }

@@ -7,7 +7,7 @@ export const name = 'boot';
 
 const GUESTS = [
   { id: 'grub', rounds: 5 },
-  { id: 'linux', rounds: 2 },
+  { id: 'linux', rounds: 3 },
 ] as const;
 
 export async function run(bench: Bench): Promise<void> {
@@ -29,7 +29,9 @@ async function compareBoots(bench: Bench, browser: BenchBrowser, id: 'grub' | 'l
   for (let round = 0; round < rounds; round++) {
     for (const side of round % 2 === 0 ? (['v86', 'spindle'] as const) : (['spindle', 'v86'] as const)) {
       const visit = `${id}-${side}-${round}`;
-      sides[side].ms.push(await browser.call('boot', { image: id, side, visit }));
+      const ms = await browser.call('boot', { image: id, side, visit });
+      console.log(`boot: ${id}, round ${round + 1}, ${side}: ${(ms / 1000).toFixed(1)} s`);
+      sides[side].ms.push(ms);
       const { requests, bytes } = browser.takeTraffic(`?${visit}`);
       sides[side].requests.push(requests);
       sides[side].megabytes.push(bytes / 1e6);
