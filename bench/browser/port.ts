@@ -64,9 +64,12 @@ async function startBareWorker() {
       answered = resolve;
     });
   port.onmessage = ({ data }: MessageEvent<PortReply>) => answered(data.buffer);
+  const failed = new Promise<never>((_resolve, reject) => {
+    worker.addEventListener('error', (event) => reject(new Error(`the bare worker failed: ${event.message}`)));
+  });
   const ready = next();
   worker.postMessage({ port: port2, size: DISK_BYTES }, [port2]);
-  await ready;
+  await Promise.race([ready, failed]);
   return {
     read: (offset: number, buffer: ArrayBuffer) => {
       const reply = next();

@@ -12,7 +12,8 @@ export interface PortReply {
 
 addEventListener('message', (event: MessageEvent<{ readonly port: MessagePort; readonly size: number }>) => {
   const { port, size } = event.data;
-  void serve(port, size);
+  // The page hears of it as the worker's error.
+  serve(port, size).catch((error: unknown) => reportError(error));
 });
 
 async function serve(port: MessagePort, size: number): Promise<void> {
