@@ -12,7 +12,7 @@ export class Qcow2File {
   }
 
   get clusterSize(): number {
-    return 2 ** this.#view.getUint32(20);
+    return 2 ** Math.min(21, this.#view.getUint32(20));
   }
 
   get l1Offset(): number {
@@ -28,7 +28,7 @@ export class Qcow2File {
   }
 
   get refcountBits(): number {
-    return this.#view.getUint32(4) === 2 ? 16 : 2 ** this.#view.getUint32(96);
+    return this.#view.getUint32(4) === 2 ? 16 : 2 ** Math.min(6, this.#view.getUint32(96));
   }
 
   /** The 64-bit number at an offset; 0 outside the file. */
@@ -86,7 +86,8 @@ export class Qcow2File {
 
   #used(offset: number, entries: number): number[] {
     const used: number[] = [];
-    for (let at = offset; at < offset + entries * 8; at += 8) if (this.entry(at) !== 0n) used.push(at);
+    const end = Math.min(offset + entries * 8, this.bytes.length);
+    for (let at = offset; at < end; at += 8) if (this.entry(at) !== 0n) used.push(at);
     return used;
   }
 
