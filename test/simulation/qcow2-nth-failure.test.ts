@@ -7,3 +7,7 @@ it.each([1, 2, 3, 4, 5, 6, 7, 8])(
     expect((await runNthFailures(seed))['runs']).toBeGreaterThan(10);
   },
 );
+
+it('is noticed when a storage answers and does nothing', async () => {
+  await expect(runNthFailures(2, 'lost')).rejects.toThrow(/failed with lost/);
+});

@@ -51,7 +51,8 @@ async function runOnce(
 }
 
 /** A read may be tried again by who needs it, and cutting the file after a disk was made smaller only saves space. */
-function mustComeOut({ verbs, times }: FailureRule): boolean {
+function mustComeOut({ verbs, times, kind }: FailureRule): boolean {
+  if (kind === 'lost') return false;
   return verbs.every((verb) => verb === 'write' || verb === 'flush' || (verb === 'read' && times > 1000));
 }
 
@@ -85,8 +86,11 @@ async function lookAgain(scenario: Scenario, storage: SimulatedStorage, model: D
   expectSound(await checkFile(storage.content), 'after it was opened and closed again', 'allowed');
 }
 
-/** @throws when an error is swallowed, something flushed is lost, or an image becomes corrupt */
-export async function runNthFailures(seed: number): Promise<SoakCounts> {
+/**
+ * @param kind how requests fail; without it, in the ways that storage has
+ * @throws when an error is swallowed, something flushed is lost, or an image becomes corrupt
+ */
+export async function runNthFailures(seed: number, kind?: FailureRule['kind']): Promise<SoakCounts> {
   const random = new Random(seed);
   const scenario = chooseScenario(random, { operations: 18, maxSize: 96 * 1024, maxClusterBits: 12 });
   let runs = 0;
@@ -96,7 +100,7 @@ export async function runNthFailures(seed: number): Promise<SoakCounts> {
         verbs: [verb],
         nth,
         times: random.pick([1, 1, 3, Number.POSITIVE_INFINITY]),
-        kind: verb === 'write' && random.chance(0.5) ? 'no-space' : 'io',
+        kind: kind ?? (verb === 'write' && random.chance(0.5) ? 'no-space' : 'io'),
       };
       runs++;
       if (!(await runWithReport(scenario, seed, rule))) break;

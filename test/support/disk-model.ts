@@ -14,6 +14,8 @@ interface SectorEvent {
   answered: Moment | undefined;
   /** It may have had no effect: a discard, or a write that failed. */
   optional: boolean;
+  /** A read has shown that it had none, as far as the guest sees; on the disk it may be all the same, until the next flush. */
+  refuted: boolean;
 }
 
 /** A point in time: `tick` orders what the guest did, `position` is the place in the storage's log. */
@@ -71,7 +73,6 @@ export class DiskModel {
     const start = { tick: 0, position: 0 };
     this.#sizes = [{ size, began: start, answered: start, failed: false }];
   }
-
 
   write(offset: number, data: Uint8Array, label: string): PendingChange {
     const events: SectorEvent[] = [];
@@ -150,7 +151,11 @@ export class DiskModel {
     const isUnflushed = ({ answered }: { readonly answered: Moment | undefined }): boolean =>
       answered === undefined || answered.tick > stable;
     for (const events of this.#sectors.values()) {
-      for (const event of events) if (isUnflushed(event)) event.optional = true;
+      for (const event of events) {
+        if (!isUnflushed(event)) continue;
+        event.optional = true;
+        event.refuted = false;
+      }
     }
     for (const event of this.#sizes) if (isUnflushed(event)) event.failed = true;
   }
@@ -168,9 +173,9 @@ export class DiskModel {
    */
   verifyRead(offset: number, bytes: Uint8Array, since: number): void {
     this.#eachSector(offset, bytes.length, (sector) => {
-      const allowed = this.#allowed(sector, since, Number.POSITIVE_INFINITY);
+      const allowed = this.#allowed(sector, since, Number.POSITIVE_INFINITY).filter(({ refuted }) => !refuted);
       const found = this.#match(sector, offset, bytes, allowed, 'after a read');
-      if (found !== undefined) this.#settle(sector, found, allowed);
+      if (found !== undefined) this.#settle(found, allowed);
     });
   }
 
@@ -231,6 +236,7 @@ export class DiskModel {
       began: moment,
       answered: moment,
       optional: false,
+      refuted: false,
     };
   }
 
@@ -255,7 +261,7 @@ export class DiskModel {
   }
 
   /** A read has shown what became of the optional changes to a sector: later reads must show the same. */
-  #settle(sector: number, found: SectorEvent, allowed: readonly SectorEvent[]): void {
+  #settle(found: SectorEvent, allowed: readonly SectorEvent[]): void {
     const open = allowed.filter(({ optional }) => optional);
     if (open.length === 0 || allowed.some(({ answered }) => answered === undefined)) return;
     if (found.optional) {
@@ -263,17 +269,12 @@ export class DiskModel {
       return;
     }
     if (allowed.filter((event) => equalBytes(sectorBytes(event), sectorBytes(found))).length > 1) return;
-    const later = open.filter(({ began }) => began.tick > found.began.tick);
-    const events = this.#sectors.get(sector) ?? [];
-    this.#sectors.set(
-      sector,
-      events.filter((event) => !later.includes(event)),
-    );
+    for (const event of open) if (event.began.tick > found.began.tick) event.refuted = true;
   }
 
   /** What a sector holds when a write changes a part of it. Such writes must not run beside others to the sector. */
   #merged(sector: number, offset: number, data: Uint8Array): Uint8Array {
-    const allowed = this.#allowed(sector, this.#tick, Number.POSITIVE_INFINITY);
+    const allowed = this.#allowed(sector, this.#tick, Number.POSITIVE_INFINITY).filter(({ refuted }) => !refuted);
     const [before] = allowed;
     if (allowed.length !== 1 || before === undefined) {
       throw new Error(`a write to a part of sector ${sector} while its content is open: read it first`);
@@ -287,7 +288,7 @@ export class DiskModel {
   }
 
   #add(sector: number, bytes: Uint8Array | undefined, label: string, optional: boolean): SectorEvent {
-    const event: SectorEvent = { bytes, label, began: this.#now(), answered: undefined, optional };
+    const event: SectorEvent = { bytes, label, began: this.#now(), answered: undefined, optional, refuted: false };
     const events = this.#sectors.get(sector);
     if (events === undefined) this.#sectors.set(sector, [event]);
     else events.push(event);

@@ -12,7 +12,8 @@ export interface FailureRule {
   readonly nth: number;
   /** How many fail, from that one on. */
   readonly times: number;
-  readonly kind: 'io' | 'no-space';
+  /** The error; `lost` answers as if all were well and does nothing, for tests that must notice it. */
+  readonly kind: 'io' | 'no-space' | 'lost';
 }
 
 export class FailingStorage implements Storage {
@@ -73,6 +74,7 @@ export class FailingStorage implements Storage {
     this.counted++;
     if (this.counted < this.#rule.nth || this.counted >= this.#rule.nth + this.#rule.times) return request();
     this.failures++;
+    if (this.#rule.kind === 'lost') return this.synchronous ? undefined : Promise.resolve();
     const error = new BlockError(this.#rule.kind, `The ${verb} number ${this.counted} was made to fail`);
     if (this.synchronous) throw error;
     return Promise.reject(error);

@@ -48,6 +48,8 @@ export class CheckedImage {
   allocatedClusters = 0;
   fragmentedClusters = 0;
   compressedClusters = 0;
+  /** The first cluster behind the end of the file that something refers to. The check must not make the file reach there. */
+  firstOutside = Number.POSITIVE_INFINITY;
   /** The last cluster that is counted or referred to; -1: none. */
   highestCluster = -1;
   readonly #progress: Progress | undefined;
@@ -100,6 +102,7 @@ export class CheckedImage {
         offset,
         times,
       );
+      this.firstOutside = Math.min(this.firstOutside, Math.max(this.clusterOf(offset), this.fileClusters));
       return false;
     }
     const last = this.clusterOf(offset + length - 1);

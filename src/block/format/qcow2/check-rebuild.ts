@@ -30,12 +30,9 @@ export function* rebuildRefcounts(image: CheckedImage): Co<boolean> {
   const firstCluster = lastReferred(image) + 1;
   yield* walkRefcountStructures(image, -1);
   const plan = makePlan(image, values, firstCluster);
-  const tableBytes = plan.tableClusters * image.clusterSize;
-  if (tableBytes > MAX_REFCOUNT_TABLE_BYTES) {
-    image.findings.error(
-      `ERROR the refcount table would take ${tableBytes} bytes; the limit is ${MAX_REFCOUNT_TABLE_BYTES}. ` +
-        'Convert the image to a larger cluster size',
-    );
+  const obstacle = obstacleTo(plan, image);
+  if (obstacle !== undefined) {
+    image.findings.error(`ERROR the refcount structures cannot be rebuilt: ${obstacle}`);
     return false;
   }
   yield* writeBlocks(image, values, plan);
@@ -44,6 +41,26 @@ export function* rebuildRefcounts(image: CheckedImage): Co<boolean> {
   yield* switchHeader(image, plan);
   image.fileGrew();
   return true;
+}
+
+/** Why a plan cannot be carried out, if so. */
+function obstacleTo(
+  { tableCluster, tableClusters }: Plan,
+  { clusterSize, firstOutside }: CheckedImage,
+): string | undefined {
+  const tableBytes = tableClusters * clusterSize;
+  if (tableBytes > MAX_REFCOUNT_TABLE_BYTES) {
+    return (
+      `the refcount table would take ${tableBytes} bytes, and the limit is ${MAX_REFCOUNT_TABLE_BYTES}; ` +
+      'convert the image to a larger cluster size'
+    );
+  }
+  if (tableCluster + tableClusters <= firstOutside) return undefined;
+  // A longer file would have zeroes where something is missing now, and hide that.
+  return (
+    `the file would become longer, and something at offset 0x${(firstOutside * clusterSize).toString(16)} behind its end is ` +
+    'in use: it was cut off. Save what is left with a read-only conversion'
+  );
 }
 
 function lastReferred({ references }: CheckedImage): number {
