@@ -31,8 +31,11 @@ export class StorageChild implements BlockChild {
   }
 
   writeZeroes(offset: number, length: number): MaybePromise<void> {
+    const { writeZeroes } = this.#storage;
     const zeroed =
-      this.#storage.writeZeroes?.(offset, length, false) ?? this.#storage.write(offset, new Uint8Array(length));
+      writeZeroes === undefined
+        ? this.#storage.write(offset, new Uint8Array(length))
+        : writeZeroes.call(this.#storage, offset, length, false);
     return chain(zeroed, () => this.#grow(offset + length));
   }
 

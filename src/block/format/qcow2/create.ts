@@ -56,7 +56,11 @@ export function* create(file: BlockChild, options: CreateOptions, progress?: Pro
   const parameters = checkCreateOptions(options);
   const layout = planLayout(parameters, options.preallocation !== 'off');
   const header = encodeHeader(placeBackingFile(makeHeader(options, parameters, layout)));
-  if (file.length > 0) yield* settle(file.truncate(0));
+  if (file.length > 0) {
+    // An older image's header must be gone for good before tables are written where it thinks that its own are.
+    yield* settle(file.truncate(0));
+    yield* settle(file.flush());
+  }
   const writer = new TableWriter(file, parameters, layout, progress);
   yield* writer.writeRefcounts();
   yield* writer.writeL1();
