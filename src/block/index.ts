@@ -18,6 +18,7 @@ export type { BlockNode } from './graph/node.ts';
 export type { OpenPolicy } from './graph/opener.ts';
 export type { NodeStatisticsSnapshot } from './graph/statistics.ts';
 export { checkImage } from './image/check.ts';
+export { convertImage } from './image/convert.ts';
 export { createImage, type CreateImageOptions, type CreateImageSettings } from './image/create.ts';
 export { ImageExport, openExport } from './image/export.ts';
 export { imageInfo, type ImageInfo } from './image/info.ts';
