@@ -73,6 +73,11 @@ export class IdePorts {
     return this.#processor.io.port_read8(this.#base + 1);
   }
 
+  /** Of a packet command: bit 0 is set where it is not data that moves, bit 1 where it moves to the host; 3 is the end. */
+  get interruptReason(): number {
+    return this.#processor.io.port_read8(this.#base + 2) & 7;
+  }
+
   /** Bit 0: the transfer goes on. */
   get busMasterStatus(): number {
     return this.#processor.io.port_read8(this.#busMaster + 2);

@@ -32,9 +32,12 @@ export const IDLE_COMMAND = -1;
 /** Packet commands. */
 export const START_STOP_UNIT = 0x1b;
 export const PREVENT_ALLOW_MEDIUM_REMOVAL = 0x1e;
+export const READ_10 = 0x28;
+export const READ_12 = 0xa8;
 
 /** Sense keys with their additional sense codes. */
 export const SENSE_MEDIUM_ERROR = 3;
 export const ASC_UNRECOVERED_READ_ERROR = 0x11;
 export const SENSE_ILLEGAL_REQUEST = 5;
+export const ASC_ADDRESS_OUT_OF_RANGE = 0x21;
 export const ASC_MEDIUM_REMOVAL_PREVENTED = 0x53;

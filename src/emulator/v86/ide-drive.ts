@@ -105,7 +105,8 @@ export class HookedIdeDrive implements DriveHost {
 
   /** In place of `atapi_handle`: a packet command has arrived. */
   packet(original: () => void): void {
-    if (this.tray?.packet(original) !== true) original();
+    if (this.#readsPastEnd()) this.#refusePacket(ata.ASC_ADDRESS_OUT_OF_RANGE);
+    else if (this.tray?.packet(original) !== true) original();
   }
 
   /** In place of `cancel_io_operations`: the guest reset the drive. */
@@ -114,6 +115,20 @@ export class HookedIdeDrive implements DriveHost {
     this.#trimBlocks = 0;
     original();
     this.tray?.reset();
+  }
+
+  /** v86 cuts such a read short and calls it done (PIO), or stays busy for ever. A changed medium is told of first. */
+  #readsPastEnd(): boolean {
+    const { drive, disk } = this;
+    if (disk === undefined || drive.medium_changed !== 0) return false;
+    const end = endOfPacketRead(drive.data);
+    return end !== undefined && end > drive.sector_count;
+  }
+
+  #refusePacket(additionalSense: number): void {
+    const { drive } = this;
+    drive.atapi_check_condition_response(ata.SENSE_ILLEGAL_REQUEST, additionalSense);
+    drive.push_irq();
   }
 
   #diskCommand(disk: V86Disk, command: number, original: () => void): void {
@@ -199,6 +214,14 @@ export class HookedIdeDrive implements DriveHost {
     };
     disk.requests.discard(ranges, done, () => this.failed('discard'));
   }
+}
+
+/** The first sector behind what a packet reads (MMC-6, 6.16 and 6.17); `undefined` for one that is no read. */
+function endOfPacketRead(packet: Uint8Array): number | undefined {
+  const view = new DataView(packet.buffer, packet.byteOffset, packet.byteLength);
+  if (packet[0] === ata.READ_10) return view.getUint32(2) + view.getUint16(7);
+  if (packet[0] === ata.READ_12) return view.getUint32(2) + view.getUint32(6);
+  return undefined;
 }
 
 function setWordBits(data: Uint8Array, word: number, bits: number): void {

@@ -2,9 +2,16 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { V86 } from 'v86';
 import { BlockError } from '../../../src/block/error.ts';
-import { attachDrives, v86Disk, type V86Drives, type V86RemovableDrive } from '../../../src/emulator/v86/index.ts';
-import { FakeDisk, held, patterned, settled } from '../../support/fake-disk.ts';
-import { BUSY, ERROR, idleMachine, IdePorts } from '../../support/v86-ports.ts';
+import {
+  attachDrives,
+  v86Disk,
+  v86DiskSync,
+  type V86Disk,
+  type V86Drives,
+  type V86RemovableDrive,
+} from '../../../src/emulator/v86/index.ts';
+import { FakeDisk, FakeSynchronousDisk, held, patterned, settled } from '../../support/fake-disk.ts';
+import { BUSY, DATA_REQUEST, ERROR, idleMachine, IdePorts } from '../../support/v86-ports.ts';
 
 const TEST_UNIT_READY = [0x00];
 const REQUEST_SENSE = [0x03, 0, 0, 0, 18];
@@ -25,6 +32,11 @@ let tray: boolean[];
 
 function readPacket(lba: number, count: number): number[] {
   return [0x28, 0, lba >> 24, (lba >> 16) & 0xff, (lba >> 8) & 0xff, lba & 0xff, 0, count >> 8, count & 0xff];
+}
+
+/** The same with a count of 32 bits. */
+function readPacket12(lba: number, count: number): number[] {
+  return [0xa8, 0, lba >> 24, (lba >> 16) & 0xff, (lba >> 8) & 0xff, lba & 0xff, 0, 0, count >> 8, count & 0xff];
 }
 
 function cd(sectors = SECTORS): FakeDisk {
@@ -67,8 +79,23 @@ async function readDma(lba: number, count: number): Promise<Uint8Array> {
   return ports.memory.slice(ADDRESS, ADDRESS + count * 2048);
 }
 
+/** The registers at the end of a packet command that failed, and the whole of its sense: key, code and qualifier. */
+function expectCheckCondition(key: number, code: number): void {
+  expect(ports.status & (BUSY | DATA_REQUEST | ERROR)).toBe(ERROR);
+  expect(ports.error).toBe(key << 4);
+  expect(ports.interruptReason).toBe(3);
+  expect(ports.interrupt).toBe(true);
+  ports.packet(REQUEST_SENSE);
+  const data = ports.readData(18);
+  expect([data[2], data[12], data[13]]).toEqual([key, code, 0]);
+}
+
 async function start(image?: FakeDisk): Promise<void> {
-  machine = idleMachine({ ...(image && { cdrom: v86Disk(image, { onError: () => {} }) }) });
+  await startWith(image && v86Disk(image, { onError: () => {} }));
+}
+
+async function startWith(image: V86Disk | undefined): Promise<void> {
+  machine = idleMachine({ ...(image && { cdrom: image }) });
   tray = [];
   drives = await attachDrives(machine, { onTray: ({ open }) => tray.push(open) });
   cdrom = drives.cdrom!;
@@ -105,9 +132,60 @@ describe('reading', () => {
     expect(await readDma(200, 1)).toEqual(disk.bytes.subarray(200 * 2048, 201 * 2048));
   });
 
-  test('past the end is an error, never zeroes', async () => {
-    await readDma(SECTORS - 1, 2);
-    expect(ports.status & ERROR).toBe(ERROR);
+  describe.each([
+    ['READ (10)', readPacket],
+    ['READ (12)', readPacket12],
+  ])('%s that fails in its last sector', (_name, packet) => {
+    beforeEach(async () => {
+      disk.onRead = (offset, length) => {
+        if (offset + length > 24 * 2048) throw new BlockError('io', 'gone');
+      };
+      // The sectors before it are in the cache.
+      expect(await readDma(20, 4)).toEqual(disk.bytes.subarray(20 * 2048, 24 * 2048));
+      ports.memory.fill(0xee, ADDRESS, ADDRESS + 5 * 2048);
+    });
+
+    test('by PIO: check condition, and no data', async () => {
+      ports.packet(packet(20, 5));
+      await settled();
+      expectCheckCondition(3, 0x11);
+    });
+
+    test('by DMA: check condition, and memory is as it was', async () => {
+      ports.packet(packet(20, 5), true);
+      ports.startDma(ADDRESS, 5 * 2048);
+      await settled();
+      expect(ports.busMasterStatus & 1).toBe(0);
+      expectCheckCondition(3, 0x11);
+      expect(ports.memory.slice(ADDRESS, ADDRESS + 5 * 2048)).toEqual(new Uint8Array(5 * 2048).fill(0xee));
+    });
+  });
+
+  test.each([false, true])('an error that is there at once, in the same thread (DMA: %s)', async (dma) => {
+    await machine.destroy();
+    const near = new FakeSynchronousDisk(SECTORS * 2048);
+    await startWith(v86DiskSync(near, { onError: () => {} }));
+    await waitReady();
+    near.onRequest = () => {
+      throw new BlockError('io', 'gone');
+    };
+    ports.packet(readPacket(20, 4), dma);
+    await settled();
+    expectCheckCondition(3, 0x11);
+  });
+
+  test.each([
+    ['across the end', SECTORS - 1],
+    ['behind the end', SECTORS],
+    ['at the largest address', 2 ** 32 - 1],
+  ])('%s is an illegal request, never fewer bytes or zeroes', async (_name, lba) => {
+    for (const packet of [readPacket(lba, 2), readPacket12(lba, 2)]) {
+      for (const dma of [false, true]) {
+        ports.packet(packet, dma);
+        await settled();
+        expectCheckCondition(5, 0x21);
+      }
+    }
   });
 
   test('an image of no whole number of sectors is filled up with zeroes', async () => {

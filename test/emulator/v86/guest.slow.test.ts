@@ -36,6 +36,12 @@ function image(name: keyof typeof guestFiles): Uint8Array<ArrayBuffer> {
   return new Uint8Array(readFileSync(guestFiles[name]));
 }
 
+/** The text screen, which v86 has for as long as it runs outside a browser. */
+function screenOf(emulator: V86): string {
+  const inside = emulator as unknown as { readonly screen_adapter: { get_text_screen(): string[] } };
+  return inside.screen_adapter.get_text_screen().join('\n');
+}
+
 interface Started {
   readonly console: SerialConsole;
   readonly drives: V86Drives;
@@ -177,6 +183,23 @@ describe('GRUB, through the BIOS and PIO', () => {
     expect(await booted.console.command('hexdump (fd0)1100+1', GRUB)).toContain('AAAAAAAA');
     await booted.drives.fda?.eject();
     expect(await booted.console.command('hexdump (fd0)1200+1', GRUB)).toContain('error: failure reading sector');
+  });
+});
+
+describe('The BIOS, reading a CD by PIO', () => {
+  test.each([
+    ['the volume descriptor', 17, '0003'],
+    ['the boot catalog', 33, '0007'],
+  ])('a read error of %s is an error to it', async (_name, sector, code) => {
+    const cd = new FakeDisk(image('grub-cd'));
+    cd.readOnly = true;
+    cd.onRead = (offset, length) => {
+      const covered = offset <= sector * 2048 && sector * 2048 < offset + length;
+      return covered ? broken() : undefined;
+    };
+    const { emulator } = await start({ cdrom: v86Disk(cd, { readAhead: 0, cacheSize: 0, onError: () => {} }) });
+    const expected = `Could not read from CDROM (code ${code})`;
+    await expect.poll(() => screenOf(emulator), { timeout: 60_000 }).toContain(expected);
   });
 });
 
