@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { runPowerCuts } from './qcow2-power-cut.ts';
 
 const FIRST_SEED = 10_000;
-const BATCHES = 10;
+const BATCHES = 5;
 const SEEDS_PER_BATCH = 30;
 
 it.each(Array.from({ length: BATCHES }, (_, batch) => FIRST_SEED + batch * SEEDS_PER_BATCH))(
