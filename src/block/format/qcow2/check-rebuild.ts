@@ -46,7 +46,7 @@ export function* rebuildRefcounts(image: CheckedImage): Co<boolean> {
 /** Why a plan cannot be carried out, if so. */
 function obstacleTo(
   { tableCluster, tableClusters }: Plan,
-  { clusterSize, firstOutside }: CheckedImage,
+  { clusterSize, fileLength, firstOutside }: CheckedImage,
 ): string | undefined {
   const tableBytes = tableClusters * clusterSize;
   if (tableBytes > MAX_REFCOUNT_TABLE_BYTES) {
@@ -55,7 +55,9 @@ function obstacleTo(
       'convert the image to a larger cluster size'
     );
   }
-  if (tableCluster + tableClusters <= firstOutside) return undefined;
+  const endCluster = tableCluster + tableClusters;
+  // A cluster in between, because what ends less than a cluster behind the end of a file counts as being in it.
+  if (endCluster * clusterSize <= fileLength || endCluster < firstOutside) return undefined;
   // A longer file would have zeroes where something is missing now, and hide that.
   return (
     `the file would become longer, and something at offset 0x${(firstOutside * clusterSize).toString(16)} behind its end is ` +
