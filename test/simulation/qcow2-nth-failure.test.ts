@@ -1,7 +1,8 @@
 import { expect, it } from 'vitest';
 import { runNthFailures } from './qcow2-nth-failure.ts';
 
-it.each([1, 2, 3, 4, 5, 6, 7, 8])(
+// The last one: a soak showed that the model took a read beside a failing write for proof that it had not happened.
+it.each([1, 2, 3, 4, 5, 6, 7, 8, 1321738368])(
   'the n-th request that fails is reported, loses nothing flushed and corrupts nothing: seed %i',
   async (seed) => {
     expect((await runNthFailures(seed))['runs']).toBeGreaterThan(10);

@@ -175,7 +175,7 @@ export class DiskModel {
     this.#eachSector(offset, bytes.length, (sector) => {
       const allowed = this.#allowed(sector, since, Number.POSITIVE_INFINITY).filter(({ refuted }) => !refuted);
       const found = this.#match(sector, offset, bytes, allowed, 'after a read');
-      if (found !== undefined) this.#settle(found, allowed);
+      if (found !== undefined) this.#settle(found, allowed, since);
     });
   }
 
@@ -261,7 +261,7 @@ export class DiskModel {
   }
 
   /** A read has shown what became of the optional changes to a sector: later reads must show the same. */
-  #settle(found: SectorEvent, allowed: readonly SectorEvent[]): void {
+  #settle(found: SectorEvent, allowed: readonly SectorEvent[], since: number): void {
     const open = allowed.filter(({ optional }) => optional);
     if (open.length === 0 || allowed.some(({ answered }) => answered === undefined)) return;
     if (found.optional) {
@@ -269,7 +269,10 @@ export class DiskModel {
       return;
     }
     if (allowed.filter((event) => equalBytes(sectorBytes(event), sectorBytes(found))).length > 1) return;
-    for (const event of open) if (event.began.tick > found.began.tick) event.refuted = true;
+    // A change that ran beside the read may have come after it looked: that says nothing of what became of it.
+    for (const event of open) {
+      if (event.began.tick > found.began.tick && event.answered!.tick <= since) event.refuted = true;
+    }
   }
 
   /** What a sector holds when a write changes a part of it. Such writes must not run beside others to the sector. */
