@@ -202,7 +202,9 @@ export interface FormatDriver<
   probe(input: ProbeInput): number;
   open(context: OpenContext<OptionValues<OpenSchema>>): Co<FormatImage>;
   /** Writes an empty image into an empty file. Everything it wrote is flushed when it returns. */
-  create?(file: BlockChild, options: OptionValues<CreateSchema>, progress?: Progress): Co<void>;
+  create?(file: BlockChild, options: OptionValues<CreateSchema>, context: CreateContext): Co<void>;
+  /** What `amend` of its images takes, with qemu-img's names (`-o`). Missing: nothing can be amended. */
+  readonly amendOptions?: OptionSchema;
   /** Lays an image out front to back, for downloads. Missing: the format cannot be written as a stream. */
   readonly sequential?: {
     /** Bytes of guest data that are stored or left out as one. */
@@ -248,6 +250,23 @@ export interface OpenContext<Options = Readonly<Record<string, unknown>>> {
    * @throws BlockError `denied` when the policy does not allow it
    */
   openReference(name: string, reference: FileReference | undefined, roles: readonly ChildRole[]): Co<BlockChild>;
+  /** The bytes of a passphrase that the caller gave to the graph under a name. QEMU: `-object secret`. @throws BlockError `not-found` */
+  secret(id: string): Uint8Array;
+}
+
+/** What a driver may ask for while it makes an image. */
+export interface CreateContext {
+  readonly progress?: Progress | undefined;
+  /** As in `OpenContext`. */
+  secret(id: string): Uint8Array;
+  /**
+   * Makes another file of the image (an extent, an external data file), named as the image's header will name it: relative names
+   * are beside the image. The core closes it when the image is made, and deletes it if that fails.
+   *
+   * @param size bytes of zeroes that it holds at first
+   * @throws BlockError `exists` unless the caller asked to write over what is there, `invalid`, and what the storage reports
+   */
+  createFile(filename: string, size: number): Co<BlockChild>;
 }
 
 export interface Progress {
@@ -316,6 +335,20 @@ export interface FormatImage {
   /** Changes what the header says of the backing file; undefined: none any more. QEMU: change_backing_file. */
   changeBackingFile?(reference: FileReference | undefined): MaybePromise<void>;
 
+  /** Gives every cluster back, so that the backing file shows through everywhere. QEMU: make_empty. */
+  makeEmpty?(): MaybePromise<void>;
+
+  /**
+   * Changes what the image was created with.
+   *
+   * @param options of the driver's `amendOptions`, parsed; those that are not given stay
+   * @throws BlockError `unsupported` for a change that this image does not allow; it is as it was before then
+   */
+  amend?(options: Readonly<Record<string, unknown>>, context: AmendContext): MaybePromise<void>;
+
+  /** Snapshots inside the image. Missing: the format has none. */
+  readonly snapshots?: SnapshotTable | undefined;
+
   /** What the image remembers of its base's identity, a text that only the core understands. */
   readonly backingIdentity?: string | undefined;
   setBackingIdentity?(identity: string): MaybePromise<void>;
@@ -333,6 +366,60 @@ export interface FormatImage {
 
   /** Writes what is left to write and marks the image clean. The core closes the children afterwards, whatever happens here. */
   close(): MaybePromise<void>;
+}
+
+export interface AmendContext {
+  readonly progress?: Progress | undefined;
+  secret(id: string): Uint8Array;
+  /** Amend what should rather not be touched, such as the last key slot. QEMU: `--force`. */
+  readonly force?: boolean;
+}
+
+// ── Snapshots ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** QEMU: QEMUSnapshotInfo. */
+export interface SnapshotInfo {
+  /** Unique in the image: decimal digits, as QEMU gives them out. */
+  readonly id: string;
+  readonly name: string;
+  /** When it was made, in seconds since 1970, and the rest in nanoseconds. */
+  readonly dateSeconds: number;
+  readonly dateNanoseconds: number;
+  /** How long the guest had run, in nanoseconds. */
+  readonly vmClockNanoseconds: bigint;
+  /** Instructions that the guest had executed, where they were counted. */
+  readonly instructionCount?: bigint;
+  /** Bytes of machine state that are kept with it; 0: the disk only. */
+  readonly vmStateSize: number;
+  /** Bytes: the disk's size at that time. */
+  readonly diskSize: number;
+}
+
+export interface SnapshotRequest {
+  readonly name: string;
+  /** Default: now. */
+  readonly dateSeconds?: number;
+  readonly dateNanoseconds?: number;
+  readonly vmClockNanoseconds?: bigint;
+  /** Bytes of machine state that were written with `writeVmState` since the last snapshot. */
+  readonly vmStateSize?: number;
+}
+
+/** Snapshots inside an image. Ids and names are looked up as QEMU does: first as an id, then as a name. */
+export interface SnapshotTable {
+  list(): readonly SnapshotInfo[];
+  /** The disk as it is now. On stable storage when it returns. */
+  create(request: SnapshotRequest): MaybePromise<SnapshotInfo>;
+  /** Makes the disk what it was then; what was written since is lost. @throws BlockError `not-found` */
+  apply(idOrName: string): MaybePromise<void>;
+  /** @throws BlockError `not-found` */
+  delete(idOrName: string): MaybePromise<void>;
+  /** Makes an image that is open read-only show the snapshot from now on. QEMU: snapshot_load_tmp. @throws BlockError `not-found` */
+  load(idOrName: string): MaybePromise<void>;
+  /** Writes machine state, beside the disk: it belongs to the next snapshot that is created. @param offset bytes from its start */
+  writeVmState?(offset: number, data: Uint8Array): MaybePromise<void>;
+  /** Reads the machine state of the snapshot that was applied or loaded last. */
+  readVmState?(offset: number, buffer: Uint8Array): MaybePromise<void>;
 }
 
 /** Space that is reserved and not yet visible: write the data and the copied edges, then publish. QEMU: QCowL2Meta. */

@@ -4,6 +4,7 @@ import { parseOptions } from '../../src/block/options.ts';
 import { createOptions } from '../../src/block/format/qcow2/create-options.ts';
 import { create } from '../../src/block/format/qcow2/create.ts';
 import { measure } from '../../src/block/format/qcow2/measure.ts';
+import { bareCreateContext } from '../support/driver-contexts.ts';
 import { describeWithQemu, qemuCheck, qemuImg, runTool, TemporaryFolder } from '../support/qemu.ts';
 import { equalBytes, Random } from '../support/random.ts';
 import { SimulatedStorage } from '../support/simulated-storage.ts';
@@ -18,7 +19,7 @@ function parse(given: Given) {
 
 async function createImage(given: Given): Promise<SparseBytes> {
   const storage = new SimulatedStorage();
-  await start(create(new StorageChild(storage, 0), parse(given)));
+  await start(create(new StorageChild(storage, 0), parse(given), bareCreateContext));
   return storage.content;
 }
 
@@ -177,7 +178,9 @@ describeWithQemu('qcow2 create', () => {
 
   it('writes nothing that could pass for an image before everything else is on stable storage', async () => {
     const storage = new SimulatedStorage();
-    await start(create(new StorageChild(storage, 0), parse({ size: MiB, preallocation: 'metadata' })));
+    await start(
+      create(new StorageChild(storage, 0), parse({ size: MiB, preallocation: 'metadata' }), bareCreateContext),
+    );
     const lastFlush = storage.log.findLastIndex(
       (event, index) => event.kind === 'flush-end' && index < storage.log.length - 1,
     );

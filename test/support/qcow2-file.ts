@@ -99,6 +99,9 @@ export async function openImage(
       openReference: () => {
         throw new Error('qcow2 asked for a file');
       },
+      secret: (id) => {
+        throw new Error(`qcow2 asked for the secret '${id}'`);
+      },
     }),
   );
   return { image, file };

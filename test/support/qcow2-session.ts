@@ -8,6 +8,7 @@ import { raw } from '../../src/block/format/raw/driver.ts';
 import type { BlockBackend } from '../../src/block/graph/backend.ts';
 import { BlockGraph } from '../../src/block/graph/graph.ts';
 import { parseOptions } from '../../src/block/options.ts';
+import { bareCreateContext } from './driver-contexts.ts';
 import { DiskModel, type PendingChange } from './disk-model.ts';
 import { givenProtocol } from './given-storage.ts';
 import { patternedBytes } from './random.ts';
@@ -20,7 +21,7 @@ import { printOperation, type Operation } from './workload.ts';
 export async function makeQcow2(options: Readonly<Record<string, unknown>>): Promise<SparseBytes> {
   const storage = new SimulatedStorage();
   const parsed = parseOptions(qcow2.createOptions, options, 'a test');
-  await startAsync(qcow2.create!(new StorageChild(storage, 0), parsed));
+  await startAsync(qcow2.create!(new StorageChild(storage, 0), parsed, bareCreateContext));
   return storage.content;
 }
 

@@ -10,11 +10,14 @@ import { denyReferences } from './gate.ts';
 import type { BlockNode, GraphClock } from './node.ts';
 import { NodeOpener, type OpenPolicy } from './opener.ts';
 import { backendPermissions, conflict, type Permissions } from './permission.ts';
+import { SecretStore } from './secrets.ts';
 
 const DEFAULT_POLICY: OpenPolicy = { references: denyReferences, maxChainDepth: DEFAULT_MAX_CHAIN_DEPTH };
 
 export class BlockGraph {
   readonly drivers: DriverSet;
+  /** Passphrases of encrypted images. */
+  readonly secrets = new SecretStore();
   readonly clock: GraphClock = { generation: 0 };
   readonly #nodes = new Map<string, BlockNode>();
   readonly #backends = new Map<string, BlockBackend>();

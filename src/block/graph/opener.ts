@@ -177,6 +177,7 @@ export class NodeOpener {
         flags: { ...this.#flags(generic, position), readOnly },
         openReference: (name, reference, roles) =>
           this.#openReference(name, reference, roles, own, nodeName, file, below, attached),
+        secret: (id) => this.#graph.secrets.require(id),
       });
       const node = new ImageNode(nodeName, driver, this.#graph.clock, image, { ...generic, readOnly });
       for (const child of attached) node.children.set(child.name, child);
@@ -217,6 +218,7 @@ export class NodeOpener {
         options,
         flags: { ...flags, readOnly },
         openReference,
+        secret: (id) => this.#graph.secrets.require(id),
       });
       const node = new FilterNode(nodeName, driver, this.#graph.clock, filter, child, readOnly);
       node.children.set('file', child);

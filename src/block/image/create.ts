@@ -3,7 +3,7 @@ import { settle, type Co } from '../co.ts';
 import type { BlockdevOptions, FormatDriver, Progress, ProtocolDriver } from '../driver.ts';
 import { BlockError, withContext } from '../error.ts';
 import type { BlockGraph } from '../graph/graph.ts';
-import type { BlockNode } from '../graph/node.ts';
+import type { Child } from '../graph/child.ts';
 import { childPermissions } from '../graph/permission.ts';
 import { parseOptions } from '../options.ts';
 import { findDriver, findFormat, findProtocol, parseFilename } from '../registry.ts';
@@ -109,32 +109,70 @@ function* createFormatted(
   const size = own['size'] ?? (yield* sizeOfBacking(graph, own));
   const options = parseOptions(driver.createOptions, { ...own, size }, `format '${driver.name}'`);
 
-  yield* makeFile(protocol, parsedFile, 0, settings);
+  const place: Place = { protocol, options: parsedFile };
+  const made: Place[] = [];
   try {
-    yield* writeImage(graph, driver, { driver: protocol.name, ...fileOptions }, options, settings.progress);
+    yield* makeFile(protocol, parsedFile, 0, settings);
+    made.push(place);
+    yield* writeImage(graph, driver, place, options, settings, made);
   } catch (error) {
     // Half an image is worth nothing, and it was not there before.
-    yield* settle(protocol.delete?.(parsedFile));
+    for (const file of made) yield* settle(file.protocol.delete?.(file.options));
     throw withContext(error, { op: 'create', driver: driver.name, filename: protocol.filename(parsedFile) });
   }
 }
 
+/** A file, and how to come to it. */
+interface Place {
+  readonly protocol: ProtocolDriver;
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+/** @param made gets every file that was made, to be deleted again if the rest fails */
 function* writeImage(
   graph: BlockGraph,
   driver: FormatDriver,
-  file: BlockdevOptions,
+  place: Place,
   options: Readonly<Record<string, unknown>>,
-  progress: Progress | undefined,
+  settings: CreateImageSettings,
+  made: Place[],
 ): Co<void> {
-  const node: BlockNode = yield* settle(graph.add(file));
-  const roles = ['data', 'metadata'] as const;
-  const child = graph.attach('file', 'create', node, roles, childPermissions(new Set(roles), false));
+  const opened: Child[] = [];
+  const openPlace = function* (name: string, { protocol, options: file }: Place): Co<Child> {
+    const node = yield* settle(graph.add({ driver: protocol.name, ...file }));
+    const roles = ['data', 'metadata'] as const;
+    const child = graph.attach(name, 'create', node, roles, childPermissions(new Set(roles), false));
+    opened.push(child);
+    return child;
+  };
+  const createBeside = function* (filename: string, size: number): Co<Child> {
+    const beside = placeBeside(graph, place, filename);
+    yield* makeFile(beside.protocol, beside.options, size, settings);
+    made.push(beside);
+    return yield* openPlace(`extent${made.length}`, beside);
+  };
   try {
-    yield* driver.create!(child, options, progress);
+    const file = yield* openPlace('file', place);
+    const context = {
+      progress: settings.progress,
+      secret: (id: string) => graph.secrets.require(id),
+      createFile: createBeside,
+    };
+    yield* driver.create!(file, options, context);
   } finally {
-    graph.detach(child);
-    yield* settle(graph.remove(node.nodeName));
+    for (const child of opened) {
+      graph.detach(child);
+      yield* settle(graph.remove(child.nodeName));
+    }
   }
+}
+
+/** Where a file is that an image will name: beside the image, unless the name says otherwise. */
+function placeBeside(graph: BlockGraph, { protocol, options }: Place, filename: string): Place {
+  const named = protocol.resolve?.(options, filename) ?? parseFilename(graph.drivers, filename);
+  const { driver, ...own } = named;
+  const other = findProtocol(graph.drivers, driver ?? protocol.name);
+  return { protocol: other, options: parseOptions(other.options, own, `driver '${other.name}'`) };
 }
 
 /** The caller names the backing file in the options, so it may be opened to ask for its size. */

@@ -6,7 +6,7 @@
  * Source: qcow2 specification, "General", "Header", "Host cluster management", "Cluster mapping".
  */
 import { settle, type Co } from '../../co.ts';
-import type { BlockChild, Progress } from '../../driver.ts';
+import type { BlockChild, CreateContext, Progress } from '../../driver.ts';
 import { TimeSlice } from '../../time-slice.ts';
 import { checkCreateOptions, type CreateOptions, type CreateParameters } from './create-options.ts';
 import { featureNameTable, type HeaderExtension } from './extensions.ts';
@@ -52,7 +52,7 @@ const CHUNK_BYTES = 1024 * 1024;
  * @throws BlockError `invalid` for options that contradict each other or sizes that the format cannot hold; what the storage
  *   throws
  */
-export function* create(file: BlockChild, options: CreateOptions, progress?: Progress): Co<void> {
+export function* create(file: BlockChild, options: CreateOptions, { progress }: CreateContext): Co<void> {
   const parameters = checkCreateOptions(options);
   const layout = planLayout(parameters, options.preallocation !== 'off');
   const header = encodeHeader(placeBackingFile(makeHeader(options, parameters, layout)));

@@ -58,7 +58,7 @@ export const raw: FormatDriver<typeof openOptions, typeof createOptions> = {
     return new RawImage(context);
   },
 
-  *create(file, options, progress): Co<void> {
+  *create(file, options, { progress }): Co<void> {
     const size = roundUp(options.size);
     const truncated = file.truncate(size);
     if (truncated instanceof Promise) yield truncated;

@@ -5,6 +5,7 @@ import { create } from '../../../../src/block/format/qcow2/create.ts';
 import { createOptions } from '../../../../src/block/format/qcow2/create-options.ts';
 import { decodeHeader } from '../../../../src/block/format/qcow2/header.ts';
 import { parseOptions } from '../../../../src/block/options.ts';
+import { bareCreateContext } from '../../../support/driver-contexts.ts';
 import { CountingStorage } from '../../../support/counting-storage.ts';
 import { FailingStorage } from '../../../support/failing-storage.ts';
 import { powerCuts } from '../../../support/power-cut.ts';
@@ -21,7 +22,7 @@ async function createIn(
 ): Promise<void> {
   const options = parseOptions(createOptions, given, "format 'qcow2'");
   const child = new StorageChild(storage, await storage.getLength());
-  await startAsync(create(child, options, { report: () => onReport?.() }));
+  await startAsync(create(child, options, { ...bareCreateContext, progress: { report: () => onReport?.() } }));
 }
 
 const given = { size: 100 * 1024, cluster_size: 512, preallocation: 'metadata', refcount_bits: 64 };
