@@ -117,7 +117,7 @@ function* createFormatted(
     yield* writeImage(graph, driver, place, options, settings, made);
   } catch (error) {
     // Half an image is worth nothing, and it was not there before.
-    for (const file of made) yield* settle(file.protocol.delete?.(file.options));
+    for (const begun of made) yield* settle(begun.protocol.delete?.(begun.options));
     throw withContext(error, { op: 'create', driver: driver.name, filename: protocol.filename(parsedFile) });
   }
 }
