@@ -1,5 +1,5 @@
 /** Chromium with a profile on disk, that can be killed and started again. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium, type BrowserContext } from 'playwright';
@@ -19,6 +19,20 @@ export class Profile implements AsyncDisposable {
     });
     this.#browser = new Browser(context, browserProcess(this.#folder));
     return this.#browser;
+  }
+
+  /**
+   * Cuts the last bytes off the log of a site's IndexedDB, as a kill in the middle of a write does. The browser must be gone.
+   *
+   * @param origin such as `http://127.0.0.1:8080`
+   */
+  tearIndexedDbLog(origin: string, bytes: number): void {
+    const { protocol, hostname, port } = new URL(origin);
+    const site = `${protocol.slice(0, -1)}_${hostname}_${port}.indexeddb.leveldb`;
+    const folder = join(this.#folder, 'Default', 'IndexedDB', site);
+    const logs = readdirSync(folder).filter((name) => name.endsWith('.log'));
+    const log = join(folder, logs.toSorted().at(-1)!);
+    truncateSync(log, statSync(log).size - bytes);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -6,8 +6,10 @@ import { createStore, getMany, promisifyRequest, type UseStore } from 'idb-keyva
 import { BlockError } from '../../error.ts';
 import { exceptionName, messageOf } from '../shared/errors.ts';
 import { fromException } from '../shared/exceptions.ts';
+import { STORE_NAME } from './layout.ts';
+import { joinDatabase } from './session.ts';
+import { strictTransaction } from './transaction.ts';
 
-const STORE_NAME = 'disks';
 const FORMAT_VERSION = 1;
 export const MIN_CHUNK_BYTES = 4096;
 export const MAX_CHUNK_BYTES = 4 * 1024 * 1024;
@@ -37,12 +39,18 @@ export class DiskStore {
   readonly filename: string;
   readonly #database: string;
   readonly #store: UseStore;
+  #leave: (() => Promise<void>) | undefined;
 
   constructor(database: string, name: string) {
     this.#database = database;
     this.name = name;
     this.filename = `${database}/${name}`;
     this.#store = createStore(database, STORE_NAME);
+  }
+
+  /** Begins to use the database. To be called before anything else, and followed by `close`. */
+  async open(): Promise<void> {
+    this.#leave = await this.#reading(() => joinDatabase(this.#database));
   }
 
   /** @throws BlockError `not-found`, `corrupt` when the record is not one of ours */
@@ -118,6 +126,9 @@ export class DiskStore {
     } catch {
       // A connection that cannot be had needs no closing, and who opened has heard why.
     }
+    const leave = this.#leave;
+    this.#leave = undefined;
+    await leave?.();
   }
 
   #recordKey(): IDBValidKey {
@@ -177,20 +188,4 @@ export class DiskStore {
   #place() {
     return { driver: 'indexeddb', filename: this.filename };
   }
-}
-
-/** The default durability answers before the data is safe from a power cut, and idb-keyval cannot ask for more. */
-function strictTransaction(database: IDBDatabase, requests: (store: IDBObjectStore) => void): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const transaction = database.transaction(STORE_NAME, 'readwrite', { durability: 'strict' });
-    transaction.addEventListener('complete', () => resolve());
-    // Failed requests abort the transaction; only then is its error known.
-    transaction.addEventListener('abort', () => reject(transaction.error ?? new Error('the transaction was aborted')));
-    try {
-      requests(transaction.objectStore(STORE_NAME));
-    } catch (error) {
-      transaction.abort();
-      reject(error instanceof Error ? error : new Error(messageOf(error)));
-    }
-  });
 }

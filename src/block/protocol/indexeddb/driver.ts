@@ -50,6 +50,7 @@ async function openDisk(options: IndexedDbOptions, { readOnly }: OpenFlags): Pro
   const store = storeOf(options);
   const lock = await takeLock('indexeddb', store.filename, readOnly);
   try {
+    await store.open();
     const record = await store.readRecord();
     const chunkNumbers = await store.readChunkNumbers(record);
     const { cache_size: cacheBytes, dirty_size: dirtyBytes } = options;
@@ -84,6 +85,7 @@ async function whileLocked(options: IndexedDbOptions, work: (store: DiskStore) =
   const store = storeOf(options);
   await withLock('indexeddb', store.filename, false, async () => {
     try {
+      await store.open();
       await work(store);
     } finally {
       await store.close();

@@ -23,7 +23,7 @@ const NOTHING_HELD: HeldLock = { release: () => Promise.resolve() };
 export async function takeLock(driver: string, filename: string, shared: boolean): Promise<HeldLock> {
   // Without Web Locks (an insecure page, an old browser) what the storage itself refuses is all the protection there is.
   if (typeof navigator === 'undefined' || navigator.locks === undefined) return NOTHING_HELD;
-  const name = `spindle:${driver}:${filename}`;
+  const name = lockName(driver, filename);
   const held = await request(name, shared ? 'shared' : 'exclusive');
   if (held === undefined) throw await heldElsewhere(driver, filename, name);
   return held;
@@ -43,6 +43,15 @@ export async function withLock<T>(
     await lock.release();
   }
 }
+
+/** Whether anybody has a lock now; false where there are no Web Locks. */
+export async function isLockHeld(driver: string, filename: string): Promise<boolean> {
+  if (typeof navigator === 'undefined' || navigator.locks === undefined) return false;
+  const { held = [] } = await navigator.locks.query();
+  return held.some(({ name }) => name === lockName(driver, filename));
+}
+
+const lockName = (driver: string, filename: string): string => `spindle:${driver}:${filename}`;
 
 function request(name: string, mode: LockMode): Promise<HeldLock | undefined> {
   return new Promise((resolve, reject) => {
