@@ -5,7 +5,7 @@ import { checkImage } from '../../src/block/format/qcow2/check.ts';
 import { readHeader } from '../../src/block/format/qcow2/header.ts';
 import { describeWithQemu, qemuCheck, type QemuCheck, qemuImg, qemuIo, TemporaryFolder } from '../support/qemu.ts';
 import { equalBytes, Random } from '../support/random.ts';
-import { harmlessDamages, mappingDamages, Qcow2File } from '../support/qcow2-damage.ts';
+import { harmlessDamages, mappingDamages, Qcow2File, snapshotDamages } from '../support/qcow2-damage.ts';
 import { SimulatedStorage } from '../support/simulated-storage.ts';
 import { StorageChild } from '../support/storage-child.ts';
 
@@ -39,6 +39,20 @@ function theirCounts(qemu: QemuCheck | undefined) {
     'allocated-clusters': qemu?.['allocated-clusters'] ?? 0,
     'fragmented-clusters': qemu?.['fragmented-clusters'] ?? 0,
     'compressed-clusters': qemu?.['compressed-clusters'] ?? 0,
+  };
+}
+
+/** What a repair mended and left. */
+function fixedCounts({ corruptions, leaks, corruptionsFixed, leaksFixed }: CheckResult) {
+  return { corruptions, leaks, corruptionsFixed, leaksFixed };
+}
+
+function theirFixedCounts(qemu: QemuCheck | undefined) {
+  return {
+    corruptions: qemu?.corruptions ?? 0,
+    leaks: qemu?.leaks ?? 0,
+    corruptionsFixed: qemu?.['corruptions-fixed'] ?? 0,
+    leaksFixed: qemu?.['leaks-fixed'] ?? 0,
   };
 }
 
@@ -83,10 +97,16 @@ const shapes: readonly Shape[] = [
     commands: ['write -P 3 0 1M', 'write -P 4 2M 300k'],
     snapshots: 2,
   },
+  {
+    size: '4M',
+    options: 'cluster_size=4k,compat=0.10',
+    commands: ['write -P 3 0 64k', 'write -P 4 2M 30k'],
+    snapshots: 2,
+  },
   { size: '16M', options: 'cluster_size=2M,preallocation=metadata', commands: ['write -P 3 0 1M'] },
 ];
 
-const damages = { ...harmlessDamages, ...mappingDamages };
+const damages = { ...harmlessDamages, ...mappingDamages, ...snapshotDamages };
 
 interface Made {
   readonly shape: Shape;
@@ -117,6 +137,7 @@ async function madeImages(): Promise<readonly Made[]> {
 /** Three of the images, others for each damage, so that all are damaged in many ways without a thousand runs of qemu-img. */
 async function imagesFor(name: string): Promise<readonly Made[]> {
   const made = await madeImages();
+  if (name in snapshotDamages) return made.filter(({ shape }) => shape.snapshots !== undefined);
   const first = Object.keys(damages).indexOf(name);
   return made.filter((_, index) => (index + first) % made.length < 3);
 }
@@ -147,6 +168,12 @@ describeWithQemu('qcow2 check', () => {
       const theirs = await qemuCheck(path, 'qcow2');
       const result = await check(new SimulatedStorage({ initial: file.bytes }), 'none');
       const what = `${name} in ${shape.options}`;
+      if (theirs.counts === undefined) {
+        // It says why it does not check, and so do we.
+        expect(result.checkErrors, what).toBe(1);
+        expect(theirs.stderr, what).toContain(result.findings[0]?.message);
+        continue;
+      }
       expect(differences(result, theirs.stderr), what).toEqual({ missing: [], additional: [] });
       expect(counts(result), what).toEqual(theirCounts(theirs.counts));
     }
@@ -178,25 +205,53 @@ describeWithQemu('qcow2 check', () => {
     }
   });
 
-  it.each(Object.keys(mappingDamages))('repairs what can be repaired as qemu-img does: %s', async (name) => {
-    const random = new Random(300);
-    for (const { shape, image } of await imagesFor(name)) {
+  it.each(Object.keys({ ...mappingDamages, ...snapshotDamages }))(
+    'repairs what can be repaired as qemu-img does: %s',
+    async (name) => {
+      const random = new Random(300);
+      for (const { shape, image } of await imagesFor(name)) {
+        using folder = new TemporaryFolder();
+        const file = new Qcow2File(image.slice());
+        damages[name]?.(file, random);
+        const storage = new SimulatedStorage({ initial: file.bytes });
+        const repaired = await check(storage, 'all');
+        const again = await check(storage, 'all');
+        const what = `${name} in ${shape.options}`;
+        expect(again.corruptionsFixed + again.leaksFixed, what).toBe(0);
+        expect({ ...counts(again), 'image-end-offset': 0 }, what).toEqual({
+          ...counts(repaired),
+          'image-end-offset': 0,
+        });
+        const ours = await qemuCheck(folder.write('ours.qcow2', storage.content), 'qcow2');
+        const repair = await qemuCheck(folder.write('theirs.qcow2', file.bytes), 'qcow2', 'all');
+        // qemu-img leaves the flags wrong when it moved such a table: a second run finds that.
+        if (name !== 'snapshotExtraTooLarge')
+          expect(fixedCounts(repaired), what).toEqual(theirFixedCounts(repair.counts));
+        const theirs = await qemuCheck(folder.file('theirs.qcow2'), 'qcow2');
+        expect({ corruptions: ours.counts?.corruptions, leaks: ours.counts?.leaks }, what).toEqual({
+          corruptions: theirs.counts?.corruptions,
+          leaks: theirs.counts?.leaks,
+        });
+      }
+    },
+  );
+
+  it('drops snapshots over the limit, which qemu-img leaves in pieces, and keeps those that are there', async () => {
+    const made = (await madeImages()).filter(({ shape }) => shape.snapshots !== undefined);
+    for (const { shape, image, guest } of made) {
       using folder = new TemporaryFolder();
       const file = new Qcow2File(image.slice());
-      damages[name]?.(file, random);
+      file.setUint32(60, 70_000);
       const storage = new SimulatedStorage({ initial: file.bytes });
-      const repaired = await check(storage, 'all');
-      const again = await check(storage, 'all');
-      const what = `${name} in ${shape.options}`;
-      expect(again.corruptionsFixed + again.leaksFixed, what).toBe(0);
-      expect({ ...counts(again), 'image-end-offset': 0 }, what).toEqual({ ...counts(repaired), 'image-end-offset': 0 });
-      const ours = await qemuCheck(folder.write('ours.qcow2', storage.content), 'qcow2');
-      await qemuCheck(folder.write('theirs.qcow2', file.bytes), 'qcow2', 'all');
-      const theirs = await qemuCheck(folder.file('theirs.qcow2'), 'qcow2');
-      expect({ corruptions: ours.counts?.corruptions, leaks: ours.counts?.leaks }, what).toEqual({
-        corruptions: theirs.counts?.corruptions,
-        leaks: theirs.counts?.leaks,
-      });
+      expect((await check(storage, 'leaks')).findings.map(({ message }) => message)).toEqual([
+        'ERROR snapshot table too large',
+      ]);
+      expect((await check(storage, 'all')).corruptions, shape.options).toBe(0);
+      const path = folder.write('repaired.qcow2', storage.content);
+      expect((await qemuCheck(path, 'qcow2')).code, shape.options).toBe(0);
+      const listed = (await qemuImg('snapshot', '-l', path)).split('\n').filter((line) => /snapshot \d/.test(line));
+      expect(listed.length, shape.options).toBe(shape.snapshots);
+      expect(equalBytes(await guestContent(folder, path), guest), shape.options).toBe(true);
     }
   });
 

@@ -23,6 +23,29 @@ export class Qcow2File {
     return this.#view.getUint32(36);
   }
 
+  /** Offsets of the entries of the snapshot table, as far as they are in the file. */
+  snapshotEntries(): number[] {
+    const entries: number[] = [];
+    let offset = Number(this.entry(64));
+    const count = Math.min(1000, this.#view.getUint32(60));
+    while (entries.length < count && this.#fits(offset, 40)) {
+      entries.push(offset);
+      const text = this.#view.getUint16(offset + 12) + this.#view.getUint16(offset + 14);
+      offset += Math.ceil((40 + this.#view.getUint32(offset + 36) + text) / 8) * 8;
+    }
+    return entries;
+  }
+
+  /** Offsets of the entries in the L1 tables of snapshots that lead somewhere. */
+  snapshotL1(): number[] {
+    return this.snapshotEntries().flatMap((at) => {
+      const l1 = Number(this.entry(at));
+      return this.#fits(at + 8, 4) && Number.isSafeInteger(l1)
+        ? this.#used(l1, Math.min(4096, this.#view.getUint32(at + 8)))
+        : [];
+    });
+  }
+
   get refcountTableOffset(): number {
     return Number(this.entry(48));
   }
@@ -162,4 +185,30 @@ export const mappingDamages: Readonly<Record<string, Damage>> = {
   },
   l1EntryOutside: (file, random) => file.change(anyOf(file.usedL1(), random), () => COPIED | (1n << 40n)),
   l1Reserved: (file, random) => file.change(anyOf(file.usedL1(), random), (entry) => entry | (1n << 60n)),
+};
+
+/** A broken snapshot table, and what it leads to. Nothing happens to images without snapshots. */
+export const snapshotDamages: Readonly<Record<string, Damage>> = {
+  snapshotExtraTooLarge: (file, random) =>
+    file.setUint32(anyOf(file.snapshotEntries().slice(-1), random) + 36, random.pick([1025, 5000, 0xffff_ffff])),
+  snapshotExtraShort: (file, random) =>
+    file.setUint32(anyOf(file.snapshotEntries().slice(-1), random) + 36, random.pick([0, 8, 15])),
+  snapshotExtraUnknown: (file, random) =>
+    file.setUint32(anyOf(file.snapshotEntries().slice(-1), random) + 36, random.pick([40, 100])),
+  snapshotNameLong: (file, random) => {
+    const at = anyOf(file.snapshotEntries().slice(-1), random);
+    file.setByte(at + random.pick([13, 15]), 200);
+  },
+  snapshotOneTooMany: (file) => {
+    if (file.snapshotEntries().length > 0) file.setUint32(60, file.snapshotEntries().length + 1);
+  },
+  snapshotL1Unaligned: (file, random) => file.change(anyOf(file.snapshotEntries(), random), (at) => at + 512n),
+  snapshotL1Outside: (file, random) => file.change(anyOf(file.snapshotEntries(), random), () => 1n << 40n),
+  snapshotL1Huge: (file, random) => file.setUint32(anyOf(file.snapshotEntries(), random) + 8, 0x7fff_ffff),
+  snapshotL1Reserved: (file, random) => file.change(anyOf(file.snapshotL1(), random), (entry) => entry | (1n << 60n)),
+  snapshotL1Flag: (file, random) => file.change(anyOf(file.snapshotL1(), random), (entry) => entry ^ COPIED),
+  snapshotL2Zero: (file, random) => {
+    const table = target(file.entry(anyOf(file.snapshotL1(), random)));
+    file.change(table + 8 * random.below(4), (entry) => (entry === 0n ? entry : (entry ^ 0x200n) | 1n));
+  },
 };

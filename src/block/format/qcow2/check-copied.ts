@@ -34,9 +34,10 @@ interface CheckedTable {
 export function* checkCopiedFlags(image: CheckedImage, { isOne }: Pick<Comparison, 'isOne'>): Co<void> {
   const checker = new FlagChecker(image, isOne);
   yield* checker.checkL1();
-  const { activeUses } = image;
-  for (let cluster = 0; cluster < activeUses.length; cluster++) {
-    if (activeUses.get(cluster) === 0) continue;
+  // In the tables of snapshots the flag says nothing, but what they reserve for nothing is mended too.
+  const uses = image.hasBrokenReservation ? image.tableUses : image.activeUses;
+  for (let cluster = 0; cluster < uses.length; cluster++) {
+    if (uses.get(cluster) === 0) continue;
     yield* checker.checkL2(cluster);
     yield* image.pause(cluster);
   }
@@ -73,7 +74,7 @@ class FlagChecker {
     yield* this.#checkTable(offset, clusterSize / ENTRY_LENGTH, {
       uses: activeUses.get(cluster),
       repairable: this.#repair && !this.#overlapsOther({ offset, length: clusterSize }, 'l2'),
-      fault: (high, low) => this.#l2Fault(high, low),
+      fault: (high, low) => this.#l2Fault(high, low, activeUses.get(cluster) > 0),
       words: () => 'data cluster: l2_entry=',
     });
   }
@@ -111,13 +112,13 @@ class FlagChecker {
     return offset === 0 || this.#isRight(high, offset) ? undefined : 'copied';
   }
 
-  #l2Fault(high: number, low: number): EntryFault['kind'] | undefined {
+  #l2Fault(high: number, low: number, active: boolean): EntryFault['kind'] | undefined {
     const offset = entryOffset(high, low);
     if ((high & L2_COMPRESSED) !== 0 || offset === 0) return undefined;
     // Without a repair the walk has reported it already, and counted what it reserves.
     const broken = this.#findings.fix === 'all' && isBrokenReservation(high, low, this.#image.clusterSize);
     if (broken) return 'reservation';
-    return this.#isRight(high, offset) ? undefined : 'copied';
+    return !active || this.#isRight(high, offset) ? undefined : 'copied';
   }
 
   /** Cheap: for clusters inside the file the answer is in memory. */

@@ -15,6 +15,7 @@ export interface Region {
 
 /** Where an image's tables are, as a validated header says it. All offsets are in bytes. */
 export interface CheckedTables {
+  readonly version: 2 | 3;
   readonly clusterSize: number;
   readonly refcountBits: number;
   readonly virtualSize: number;
@@ -50,6 +51,10 @@ export class CheckedImage {
   compressedClusters = 0;
   /** The first cluster behind the end of the file that something refers to. The check must not make the file reach there. */
   firstOutside = Number.POSITIVE_INFINITY;
+  /** Clusters that the check itself has taken or given up: that their refcounts do not follow yet is no finding. */
+  readonly moved = new Set<number>();
+  /** An L2 entry, maybe of a snapshot, reserves space where none can be. */
+  hasBrokenReservation = false;
   /** The last cluster that is counted or referred to; -1: none. */
   highestCluster = -1;
   readonly #progress: Progress | undefined;
@@ -80,6 +85,11 @@ export class CheckedImage {
     return offset % this.tables.clusterSize === 0 && offset < this.fileLength;
   }
 
+  /** Whether a region ends a cluster or more behind the end of the file: then it is not counted. */
+  isOutside(offset: number, length: number): boolean {
+    return offset + length - this.fileLength >= this.tables.clusterSize;
+  }
+
   /** The check itself has written behind the end of the file. */
   fileGrew(): void {
     this.fileLength = this.file.length;
@@ -94,8 +104,7 @@ export class CheckedImage {
    */
   refer(offset: number, length: number, times = 1, findings = this.findings): boolean {
     if (length <= 0) return true;
-    const { clusterSize } = this.tables;
-    if (offset + length - this.fileLength >= clusterSize) {
+    if (this.isOutside(offset, length)) {
       findings.corruption(
         'ERROR: counting reference for region exceeding the end of the file by one cluster or more: ' +
           `offset 0x${offset.toString(16)} size 0x${length.toString(16)}`,
@@ -108,6 +117,15 @@ export class CheckedImage {
     const last = this.clusterOf(offset + length - 1);
     for (let cluster = this.clusterOf(offset); cluster <= last; cluster++) this.references.add(cluster, times);
     return true;
+  }
+
+  /** The check has made a region part of the image (1) or taken it out (-1). It is in the file. */
+  move(offset: number, length: number, references: 1 | -1): void {
+    const last = this.clusterOf(offset + length - 1);
+    for (let cluster = this.clusterOf(offset); cluster <= last; cluster++) {
+      this.references.add(cluster, references);
+      this.moved.add(cluster);
+    }
   }
 
   /** Between two steps: lets others run, and tells how far the check is. @throws BlockError `aborted` */

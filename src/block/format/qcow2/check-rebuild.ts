@@ -44,18 +44,22 @@ export function* rebuildRefcounts(image: CheckedImage): Co<boolean> {
 }
 
 /** Why a plan cannot be carried out, if so. */
-function obstacleTo(
-  { tableCluster, tableClusters }: Plan,
-  { clusterSize, fileLength, firstOutside }: CheckedImage,
-): string | undefined {
-  const tableBytes = tableClusters * clusterSize;
+function obstacleTo({ tableCluster, tableClusters }: Plan, image: CheckedImage): string | undefined {
+  const tableBytes = tableClusters * image.clusterSize;
   if (tableBytes > MAX_REFCOUNT_TABLE_BYTES) {
     return (
       `the refcount table would take ${tableBytes} bytes, and the limit is ${MAX_REFCOUNT_TABLE_BYTES}; ` +
       'convert the image to a larger cluster size'
     );
   }
-  const endCluster = tableCluster + tableClusters;
+  return obstacleToGrowth(image, tableCluster + tableClusters);
+}
+
+/** Why nothing may be written up to, without, a cluster, if so. */
+export function obstacleToGrowth(
+  { clusterSize, fileLength, firstOutside }: CheckedImage,
+  endCluster: number,
+): string | undefined {
   // A cluster in between, because what ends less than a cluster behind the end of a file counts as being in it.
   if (endCluster * clusterSize <= fileLength || endCluster < firstOutside) return undefined;
   // A longer file would have zeroes where something is missing now, and hide that.
@@ -65,7 +69,8 @@ function obstacleTo(
   );
 }
 
-function lastReferred({ references }: CheckedImage): number {
+/** The last cluster of the file that something refers to. */
+export function lastReferred({ references }: CheckedImage): number {
   let cluster = references.length - 1;
   while (cluster > 0 && references.get(cluster) === 0) cluster--;
   return cluster;

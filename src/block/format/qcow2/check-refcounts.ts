@@ -45,7 +45,7 @@ function referTable(image: CheckedImage, times: 1 | -1, findings: CheckFindings)
   const { tables, clusterSize } = image;
   const length = tables.refcountTableClusters * clusterSize;
   if (times === 1) image.refer(tables.refcountTableOffset, length, 1, findings);
-  else if (tables.refcountTableOffset + length - image.fileLength < clusterSize) {
+  else if (!image.isOutside(tables.refcountTableOffset, length)) {
     const first = image.clusterOf(tables.refcountTableOffset);
     for (let cluster = 0; cluster < tables.refcountTableClusters; cluster++) image.references.add(first + cluster, -1);
   }
@@ -55,6 +55,8 @@ export interface Comparison {
   readonly findings: CheckFindings;
   /** A cluster that is in use is not counted at all: nothing may be allocated before that is mended. */
   readonly uncounted: boolean;
+  /** Refcounts that the check itself made wrong wait to be corrected. */
+  readonly pending: boolean;
   /** Some of those are in no refcount block. */
   readonly blocksMissing: boolean;
   /** A bit per cluster: its stored refcount is exactly one. */
@@ -78,6 +80,7 @@ class Comparer implements Comparison {
   readonly values: RefcountValues;
   readonly isOne: Uint8Array;
   uncounted = false;
+  pending = false;
   blocksMissing = false;
   readonly #image: CheckedImage;
   readonly #reader: RefcountReader;
@@ -110,6 +113,7 @@ class Comparer implements Comparison {
     for (let cluster = first; cluster < end; cluster++) {
       if (this.#wanted(cluster) === 0) continue;
       this.blocksMissing = true;
+      this.#image.highestCluster = cluster;
       this.#compareOne(cluster, 0, false);
     }
   }
@@ -126,6 +130,7 @@ class Comparer implements Comparison {
         now = wanted;
         changed = true;
       }
+      if (now > 0 || wanted > 0) this.#image.highestCluster = cluster;
       if (now === 1) this.isOne[Math.floor(cluster / 8)]! |= 1 << (cluster % 8);
     }
     if (changed) yield* settle(this.#image.file.write(place, new Uint8Array(view.buffer)));
@@ -145,8 +150,11 @@ class Comparer implements Comparison {
       findings.corruption(`ERROR: overflow cluster offset=0x${offset.toString(16)}`, offset, excess);
     }
     const wanted = this.#wanted(cluster);
-    if (stored > 0 || wanted > 0) this.#image.highestCluster = cluster;
     if (stored === wanted) return false;
+    if (this.#image.moved.has(cluster)) {
+      this.pending = true;
+      return correctable && findings.fix === 'all';
+    }
     if (stored === 0) this.uncounted = true;
     const words = `cluster ${cluster} refcount=${stored} reference=${wanted}`;
     const corrected = correctable && (findings.fix === 'all' || (findings.fix === 'leaks' && stored > wanted));

@@ -1,4 +1,8 @@
-/** The table of internal snapshots, as far as a check needs it. Source: qcow2 specification, "Snapshots". */
+/**
+ * The table of internal snapshots, as far as a check needs it: who refers to what, and which entries can be mended.
+ *
+ * Source: qcow2 specification, "Snapshots".
+ */
 import { settle, type Co } from '../../co.ts';
 import type { CheckedImage } from './check-image.ts';
 import { MAX_L1_BYTES, MAX_SNAPSHOTS } from './layout.ts';
@@ -10,68 +14,185 @@ export interface SnapshotL1 {
   readonly l1Entries: number;
 }
 
+/** An entry as it stands in the file. */
+interface Entry {
+  /** Where it begins, in bytes. */
+  readonly offset: number;
+  readonly extraLength: number;
+  /** Bytes of id and name together. */
+  readonly textLength: number;
+}
+
+export interface SnapshotScan {
+  readonly l1Tables: readonly SnapshotL1[];
+  /** Bytes from the beginning of the table to the end of its last entry. */
+  readonly length: number;
+  /** What a new table is made of, when this one must be written anew; undefined: it is right, or may not be mended. */
+  readonly kept: readonly Entry[] | undefined;
+}
+
 /** Bytes of an entry before its extra data, id and name. */
-const FIXED_LENGTH = 40;
+export const SNAPSHOT_FIXED_LENGTH = 40;
 const MAX_EXTRA_BYTES = 1024;
+/** In version 3 an entry says at least how long its machine state is, and how large its disk. */
+const MIN_EXTRA_BYTES_V3 = 16;
+/** Bytes of the whole table. QEMU: QCOW_MAX_SNAPSHOTS_SIZE. */
+const MAX_TABLE_BYTES = 64 * 2 ** 20;
 
-/** Counts the snapshot table's own clusters, and returns the L1 tables that a walk must look at. */
-export function* readSnapshotTables(image: CheckedImage): Co<SnapshotL1[]> {
-  const { snapshotsOffset, snapshotCount } = image.tables;
-  if (snapshotCount === 0) return [];
-  if (snapshotCount > MAX_SNAPSHOTS) {
-    image.findings.corruption(`ERROR the snapshot table has ${snapshotCount} entries, more than ${MAX_SNAPSHOTS}`);
-    return [];
+/**
+ * Counts the snapshot table's own clusters and looks at each entry.
+ *
+ * @returns undefined when the table cannot be told apart from what follows it: nothing that counts references may go on then. A
+ *   check that repairs all can always go on
+ */
+export function* scanSnapshots(image: CheckedImage): Co<SnapshotScan | undefined> {
+  if (image.tables.snapshotCount === 0) return { l1Tables: [], length: 0, kept: undefined };
+  const scanner = new Scanner(image);
+  if (!(yield* scanner.scan())) return undefined;
+  image.refer(image.tables.snapshotsOffset, scanner.length);
+  return scanner;
+}
+
+class Scanner implements SnapshotScan {
+  readonly l1Tables: SnapshotL1[] = [];
+  length = 0;
+  readonly #image: CheckedImage;
+  readonly #repairs: boolean;
+  readonly #entries: Entry[] = [];
+  #broken = false;
+  /** A repair has seen an entry of nothing but zeroes: the table ends there, whatever the header says, and garbage follows. */
+  #ended = false;
+
+  constructor(image: CheckedImage) {
+    this.#image = image;
+    this.#repairs = image.findings.fix === 'all';
   }
-  const found: SnapshotL1[] = [];
-  let offset = snapshotsOffset;
-  for (let index = 0; index < snapshotCount; index++) {
-    offset = Math.ceil(offset / 8) * 8;
-    const entry = yield* readEntry(image, offset);
-    if (entry === undefined) {
-      image.findings.corruption(`ERROR snapshot table entry ${index} is broken`, offset);
-      break;
+
+  get kept(): readonly Entry[] | undefined {
+    return this.#broken && this.#repairs ? this.#entries : undefined;
+  }
+
+  *scan(): Co<boolean> {
+    const { snapshotsOffset, snapshotCount } = this.#image.tables;
+    const count = Math.min(snapshotCount, MAX_SNAPSHOTS);
+    if (count < snapshotCount) {
+      if (!this.#repairs) return this.#refuse('ERROR snapshot table too large');
+      this.#fix(`Discarding ${snapshotCount - count} overhanging snapshots`, snapshotCount - count);
     }
-    if (isUsable(image, entry.l1)) found.push(entry.l1);
-    offset += entry.length;
+    for (let index = 0; index < count; index++) {
+      const offset = snapshotsOffset + Math.ceil(this.length / 8) * 8;
+      if (offset >= this.#image.fileLength || this.#ended) {
+        for (let missing = index; missing < count; missing++) this.#noteIncomplete(missing);
+        break;
+      }
+      if (!(yield* this.#readEntry(index, offset))) return false;
+      if (this.length > MAX_TABLE_BYTES) {
+        if (!this.#repairs) return this.#refuse('ERROR failed to read the snapshot table: Snapshot table is too big');
+        const rest = count - index;
+        this.#fix(`Discarding ${rest} overhanging snapshots (snapshot table is too big)`, rest);
+        this.#entries.pop();
+        break;
+      }
+      yield* this.#image.pause(this.#image.clusterOf(offset));
+    }
+    return true;
   }
-  image.refer(snapshotsOffset, offset - snapshotsOffset);
-  return found;
-}
 
-function isUsable(image: CheckedImage, { name, l1Offset, l1Entries }: SnapshotL1): boolean {
-  if (l1Offset % image.clusterSize !== 0) {
-    image.findings.corruption(
-      `ERROR snapshot ${name} l1_offset=0x${l1Offset.toString(16)}: L1 table is not cluster aligned; ` +
-        'snapshot table entry corrupted',
-      l1Offset,
-    );
+  /** @returns false when the table cannot be read on */
+  *#readEntry(index: number, offset: number): Co<boolean> {
+    const { file, tables } = this.#image;
+    const fixed = new Uint8Array(SNAPSHOT_FIXED_LENGTH);
+    yield* settle(file.read(offset, fixed));
+    const view = new DataView(fixed.buffer);
+    const idLength = view.getUint16(12);
+    const textLength = idLength + view.getUint16(14);
+    const extraLength = view.getUint32(36);
+    if (extraLength > MAX_EXTRA_BYTES) {
+      const where = `snapshot table entry ${index}`;
+      if (!this.#repairs)
+        return this.#refuse(`ERROR failed to read the snapshot table: Too much extra metadata in ${where}`);
+      this.#fix(`Discarding too much extra metadata in ${where} (${extraLength} > ${MAX_EXTRA_BYTES})`, 1);
+    }
+    if (tables.version === 3 && extraLength < MIN_EXTRA_BYTES_V3) this.#noteIncomplete(index);
+    const text = new Uint8Array(textLength);
+    const textOffset = offset + SNAPSHOT_FIXED_LENGTH + extraLength;
+    if (textLength > 0) yield* settle(file.read(textOffset, text));
+    this.length = textOffset + textLength - tables.snapshotsOffset;
+    const l1Offset = view.getUint32(0) * 2 ** 32 + view.getUint32(4);
+    const l1Entries = view.getUint32(8);
+    const isEmpty = textLength === 0 && l1Offset === 0 && l1Entries === 0;
+    if (!isEmpty) this.#entries.push({ offset, extraLength, textLength });
+    else if (this.#repairs) this.#ended = true;
+    this.#noteL1({ name: nameOf(text, idLength), l1Offset, l1Entries });
+    return true;
+  }
+
+  #noteIncomplete(index: number): void {
+    const what = `snapshot table entry ${index} is incomplete`;
+    if (this.#repairs) this.#fix(`Repairing ${what}`, 1);
+    else this.#image.findings.corruption(`ERROR ${what}`);
+  }
+
+  #fix(message: string, times: number): void {
+    this.#broken = true;
+    this.#image.findings.fixed('corruption', message, this.#image.tables.snapshotsOffset, times);
+  }
+
+  #refuse(message: string): false {
+    this.#image.findings.error(message, this.#image.tables.snapshotsOffset);
     return false;
   }
-  if (l1Entries > MAX_L1_BYTES / 8) {
-    image.findings.corruption(
-      `ERROR snapshot ${name} l1_size=0x${l1Entries.toString(16)}: L1 table is too large; snapshot table entry corrupted`,
-      l1Offset,
-    );
-    return false;
+
+  #noteL1(l1: SnapshotL1): void {
+    const { findings, clusterSize } = this.#image;
+    const { name, l1Offset, l1Entries } = l1;
+    const bad = (field: string, what: string): void =>
+      findings.corruption(
+        `ERROR snapshot ${name} ${field}: L1 table is ${what}; snapshot table entry corrupted`,
+        l1Offset,
+      );
+    if (l1Offset % clusterSize !== 0) bad(`l1_offset=0x${l1Offset.toString(16)}`, 'not cluster aligned');
+    else if (l1Entries > MAX_L1_BYTES / 8) bad(`l1_size=0x${l1Entries.toString(16)}`, 'too large');
+    else this.l1Tables.push(l1);
   }
-  return true;
 }
 
-/** @returns undefined when the entry is not wholly inside the file or a length in it is out of bounds */
-function* readEntry(image: CheckedImage, offset: number): Co<{ l1: SnapshotL1; length: number } | undefined> {
-  if (offset + FIXED_LENGTH > image.fileLength) return undefined;
-  const fixed = new Uint8Array(FIXED_LENGTH);
-  yield* settle(image.file.read(offset, fixed));
-  const view = new DataView(fixed.buffer);
-  const idLength = view.getUint16(12);
-  const nameLength = view.getUint16(14);
-  const extraLength = view.getUint32(36);
-  const length = FIXED_LENGTH + extraLength + idLength + nameLength;
-  if (extraLength > MAX_EXTRA_BYTES || offset + length > image.fileLength) return undefined;
-  const text = new Uint8Array(idLength + nameLength);
-  if (text.length > 0) yield* settle(image.file.read(offset + FIXED_LENGTH + extraLength, text));
+function nameOf(text: Uint8Array, idLength: number): string {
   const decoder = new TextDecoder();
-  const name = `${decoder.decode(text.subarray(0, idLength))} (${decoder.decode(text.subarray(idLength))})`;
-  const l1Offset = view.getUint32(0) * 2 ** 32 + view.getUint32(4);
-  return { l1: { name, l1Offset, l1Entries: view.getUint32(8) }, length };
+  return `${decoder.decode(text.subarray(0, idLength))} (${decoder.decode(text.subarray(idLength))})`;
+}
+
+/** The bytes of a table of the entries that are kept, each of them whole. */
+export function* encodeKept({ file, tables }: CheckedImage, entries: readonly Entry[]): Co<Uint8Array> {
+  const lengths = entries.map(({ extraLength, textLength }) => {
+    return SNAPSHOT_FIXED_LENGTH + keptExtra(extraLength, tables.version) + textLength;
+  });
+  const table = new Uint8Array(lengths.reduce((sum, length) => sum + Math.ceil(length / 8) * 8, 0));
+  const view = new DataView(table.buffer);
+  let at = 0;
+  for (const [index, { offset, extraLength, textLength }] of entries.entries()) {
+    const extra = keptExtra(extraLength, tables.version);
+    const head = Math.min(extraLength, extra);
+    yield* settle(file.read(offset, table.subarray(at, at + SNAPSHOT_FIXED_LENGTH + head)));
+    if (extraLength < extra) {
+      const state = at + SNAPSHOT_FIXED_LENGTH;
+      if (extraLength < 8) setUint64(view, state, view.getUint32(at + 32));
+      setUint64(view, state + 8, tables.virtualSize);
+    }
+    view.setUint32(at + 36, extra);
+    const text = at + SNAPSHOT_FIXED_LENGTH + extra;
+    yield* settle(file.read(offset + SNAPSHOT_FIXED_LENGTH + extraLength, table.subarray(text, text + textLength)));
+    at += Math.ceil(lengths[index]! / 8) * 8;
+  }
+  return table;
+}
+
+/** Bytes of extra data that an entry gets: what is unknown stays if it is not too much. */
+function keptExtra(extraLength: number, version: 2 | 3): number {
+  return Math.max(Math.min(extraLength, MAX_EXTRA_BYTES), version === 3 ? MIN_EXTRA_BYTES_V3 : 0);
+}
+
+function setUint64(view: DataView, at: number, value: number): void {
+  view.setUint32(at, Math.floor(value / 2 ** 32));
+  view.setUint32(at + 4, value % 2 ** 32);
 }

@@ -6,7 +6,7 @@
  */
 import type { Co } from '../../co.ts';
 import { entryOffset, entryText, type CheckedImage } from './check-image.ts';
-import { readSnapshotTables } from './check-snapshots.ts';
+import type { SnapshotL1 } from './check-snapshots.ts';
 import { walkBitmaps } from './check-bitmaps.ts';
 import {
   ENTRY_COPIED,
@@ -19,8 +19,8 @@ import {
   L2_ZERO,
 } from './layout.ts';
 
-/** Counts all references but those of the refcount structures. */
-export function* walkReferences(image: CheckedImage): Co<void> {
+/** Counts all references but those of the refcount structures and the snapshot table itself. */
+export function* walkReferences(image: CheckedImage, snapshots: readonly SnapshotL1[]): Co<void> {
   const { tables } = image;
   image.refer(0, tables.clusterSize);
   for (const { offset, length } of tables.otherRegions) image.refer(offset, length);
@@ -29,7 +29,7 @@ export function* walkReferences(image: CheckedImage): Co<void> {
   const spend = (entries: number): boolean => (budget -= entries) >= 0;
   yield* walkL1(image, tables.l1Offset, tables.l1Entries, true);
   spend(Math.min(tables.l1Entries, budget));
-  for (const { name, l1Offset, l1Entries } of yield* readSnapshotTables(image)) {
+  for (const { name, l1Offset, l1Entries } of snapshots) {
     if (spend(l1Entries)) yield* walkL1(image, l1Offset, l1Entries, false);
     else image.findings.corruption(`ERROR snapshot ${name}: the L1 tables of the snapshots overlap`, l1Offset);
   }
@@ -137,7 +137,10 @@ class L2Counter {
     const { findings, clusterSize } = image;
     const offset = entryOffset(high, low);
     // The flags' pass makes it a plain zero cluster: then nothing is reserved any more.
-    if (findings.fix === 'all' && isBrokenReservation(high, low, clusterSize)) return;
+    if (findings.fix === 'all' && isBrokenReservation(high, low, clusterSize)) {
+      image.hasBrokenReservation = true;
+      return;
+    }
     image.allocatedClusters += this.#activeUses;
     if (this.#contiguousOffset !== 0 && offset !== this.#contiguousOffset) image.fragmentedClusters += this.#activeUses;
     this.#contiguousOffset = offset + clusterSize;

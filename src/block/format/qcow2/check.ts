@@ -13,6 +13,8 @@ import { CheckFindings } from './check-findings.ts';
 import { CheckedImage, type CheckedTables, type Region } from './check-image.ts';
 import { compareRefcounts, walkRefcountStructures, type Comparison } from './check-refcounts.ts';
 import { rebuildRefcounts } from './check-rebuild.ts';
+import { rewriteSnapshots } from './check-snapshot-repair.ts';
+import { scanSnapshots } from './check-snapshots.ts';
 import { walkReferences } from './check-walk.ts';
 import { findExtension } from './extensions.ts';
 import { clusterSizeOf, encodeFields, type Qcow2Header } from './header.ts';
@@ -40,15 +42,19 @@ export function* checkImage(
   progress?: Progress,
 ): Co<CheckOutcome> {
   const image = new CheckedImage(file, tablesOf(header), fix, progress);
-  yield* walkReferences(image);
+  const snapshots = yield* scanSnapshots(image);
+  if (snapshots === undefined) return { result: resultOf(image), header };
+  yield* walkReferences(image, snapshots.l1Tables);
   const structure = yield* walkRefcountStructures(image, 1);
+  yield* rewriteSnapshots(image, snapshots);
   const { isOne } = yield* settleRefcounts(image, structure);
   if (fix !== 'none') yield* settle(file.flush());
   yield* checkCopiedFlags(image, { isOne });
   if (fix === 'none') return { result: resultOf(image), header };
   yield* settle(file.flush());
-  const { refcountTableOffset, refcountTableClusters } = image.tables;
-  const repaired: Qcow2Header = { ...header, refcountTableOffset, refcountTableClusters };
+  const { refcountTableOffset, refcountTableClusters, snapshotsOffset, snapshotCount: nbSnapshots } = image.tables;
+  const moved = { refcountTableOffset, refcountTableClusters, snapshotsOffset, nbSnapshots };
+  const repaired: Qcow2Header = { ...header, ...moved };
   const sound = image.findings.errors === 0 && image.findings.corruptions === 0;
   return { result: resultOf(image), header: sound ? yield* markClean(file, repaired) : repaired };
 }
@@ -82,7 +88,8 @@ export function* repairDirty(file: BlockChild, header: Qcow2Header): Co<Qcow2Hea
 function* settleRefcounts(image: CheckedImage, structure: CheckFindings): Co<Comparison> {
   const { findings } = image;
   const before = yield* compareRefcounts(image, 'none');
-  if (findings.fix === 'none' || (before.findings.clean && structure.clean)) {
+  const settled = before.findings.clean && structure.clean && !before.pending;
+  if (findings.fix === 'none' || settled) {
     findings.take(structure);
     findings.take(before.findings);
     return before;
@@ -137,6 +144,7 @@ function tablesOf(header: Qcow2Header): CheckedTables {
     otherRegions.push({ offset: readOffset(view, 0), length: readOffset(view, 8) });
   }
   return {
+    version: header.version,
     clusterSize: clusterSizeOf(header),
     refcountBits: 2 ** header.refcountOrder,
     virtualSize: header.size,

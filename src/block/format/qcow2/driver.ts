@@ -8,7 +8,7 @@ import type { FormatDriver, FormatImage, OpenContext } from '../../driver.ts';
 import { repairDirty } from './check.ts';
 import { create } from './create.ts';
 import { createOptions } from './create-options.ts';
-import { checkFeatures, openObstacle, writeObstacle } from './features.ts';
+import { checkFeatures, checkSnapshotCount, openObstacle, writeObstacle } from './features.ts';
 import { encodeFields, readHeader, type Qcow2Header } from './header.ts';
 import { Qcow2Image } from './image.ts';
 import { FIELD, INCOMPATIBLE_DIRTY, MAGIC } from './layout.ts';
@@ -51,6 +51,7 @@ export const qcow2: FormatDriver<typeof openOptions, typeof createOptions> = {
 function* openImage({ file, options, flags }: OpenContext<OpenOptions>): Co<FormatImage> {
   let header = yield* readHeader(file);
   checkFeatures(header);
+  if (flags.check !== true) checkSnapshotCount(header);
   const { readOnly } = flags;
   // Who comes to repair may open what nobody may write to.
   if (!readOnly && flags.check !== true) header = yield* prepareForWriting(file, header);

@@ -17,6 +17,7 @@ import {
   INCOMPATIBLE_DATA_FILE,
   INCOMPATIBLE_DIRTY,
   INCOMPATIBLE_EXTENDED_L2,
+  MAX_SNAPSHOTS,
 } from './layout.ts';
 
 /** Incompatible features that this implementation handles, or looks at to refuse them by a better name. */
@@ -60,6 +61,19 @@ function encryptionName(method: number): string {
   if (method === CRYPT_AES) return 'encryption (AES)';
   if (method === CRYPT_LUKS) return 'encryption (LUKS)';
   return `encryption method ${method}`;
+}
+
+/**
+ * Refuses an image with more snapshots than there can be, which only a repair may open.
+ *
+ * @throws BlockError `corrupt`
+ */
+export function checkSnapshotCount({ nbSnapshots }: Qcow2Header): void {
+  if (nbSnapshots <= MAX_SNAPSHOTS) return;
+  throw new BlockError(
+    'corrupt',
+    `Header field 'nb_snapshots' is ${nbSnapshots}, and must be at most ${MAX_SNAPSHOTS}: a check with repair drops those over it`,
+  );
 }
 
 /**

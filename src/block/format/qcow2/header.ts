@@ -30,7 +30,6 @@ import {
   MAX_L1_BYTES,
   MAX_REFCOUNT_ORDER,
   MAX_REFCOUNT_TABLE_BYTES,
-  MAX_SNAPSHOTS,
   MIN_CLUSTER_BITS,
 } from './layout.ts';
 
@@ -223,7 +222,6 @@ function checkFields(header: Qcow2Header): void {
       `at most ${MAX_REFCOUNT_TABLE_BYTES / clusterSize} with clusters of ${clusterSize} bytes (a table of 8 MiB)`,
     );
   }
-  if (header.nbSnapshots > MAX_SNAPSHOTS) throw wrong('nb_snapshots', header.nbSnapshots, `at most ${MAX_SNAPSHOTS}`);
   const needed = Math.ceil(header.size / (clusterSize * (clusterSize / ENTRY_LENGTH)));
   if (header.l1Size < needed) {
     throw wrong(
