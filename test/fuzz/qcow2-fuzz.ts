@@ -6,13 +6,8 @@ import { BlockError } from '../../src/block/error.ts';
 import { qcow2 } from '../../src/block/format/qcow2/driver.ts';
 import { checkStorage } from '../support/qcow2-check.ts';
 import { harmlessDamages, mappingDamages, Qcow2File } from '../support/qcow2-damage.ts';
-import {
-  chooseScenario,
-  describeScenario,
-  openScenario,
-  type Scenario,
-  scenarioStorage,
-} from '../support/qcow2-scenario.ts';
+import { chooseScenario, openScenario, scenarioStorage } from '../support/qcow2-scenario.ts';
+import { describeScenario, LastingStorage, type Scenario } from '../support/scenario.ts';
 import type { GuestDisk } from '../support/guest-run.ts';
 import { patternedBytes, Random } from '../support/random.ts';
 import { SimulatedStorage } from '../support/simulated-storage.ts';
@@ -23,12 +18,6 @@ const MAX_CASE_SECONDS = 10;
 /** What a case may store: a file of this size came from a small one only if something was not bounded. */
 const MAX_STORED_BYTES = 64 * 2 ** 20;
 const CASES_PER_SEED = 20;
-
-class LastingStorage extends SimulatedStorage {
-  override close(): void {
-    // The next step opens it again.
-  }
-}
 
 /** A small valid image with data, holes, zeroes and tables in it. */
 async function validImage(scenario: Scenario, random: Random): Promise<Uint8Array> {

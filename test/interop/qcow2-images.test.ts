@@ -2,7 +2,8 @@
 import { expect, it } from 'vitest';
 import { checkFile, expectSound } from '../support/qcow2-check.ts';
 import { openImage } from '../support/qcow2-file.ts';
-import { LastingStorage, makeQcow2, openQcow2, readDisk } from '../support/qcow2-session.ts';
+import { makeQcow2, openQcow2, readDisk } from '../support/qcow2-session.ts';
+import { LastingStorage } from '../support/scenario.ts';
 import { describeWithQemu, qemuCheck, qemuImg, runTool, TemporaryFolder } from '../support/qemu.ts';
 import { equalBytes, Random } from '../support/random.ts';
 import { SimulatedStorage } from '../support/simulated-storage.ts';

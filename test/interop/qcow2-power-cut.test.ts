@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { runPowerCuts } from '../simulation/qcow2-power-cut.ts';
+import { qcow2Subject } from '../support/qcow2-scenario.ts';
+import { runPowerCuts } from '../simulation/power-cuts.ts';
 import { decodeHeader } from '../../src/block/format/qcow2/header.ts';
 import { INCOMPATIBLE_DIRTY } from '../../src/block/format/qcow2/layout.ts';
 import { describeWithQemu, qemuCheck, TemporaryFolder } from '../support/qemu.ts';
@@ -27,7 +28,7 @@ describeWithQemu('qcow2 images after power cuts', () => {
     folder.write('base', new Uint8Array(512));
     const random = new Random(seed);
     let looked = 0;
-    await runPowerCuts(seed, {
+    await runPowerCuts(qcow2Subject, seed, {
       onCut: async (content) => {
         if (looked > 0 && !random.chance(SAMPLE)) return;
         await expectSoundForQemu(folder, content);

@@ -1,14 +1,15 @@
 import { expect, it } from 'vitest';
-import { runNthFailures } from './qcow2-nth-failure.ts';
+import { qcow2Subject } from '../support/qcow2-scenario.ts';
+import { runNthFailures } from './nth-failures.ts';
 
 // The last one: a soak showed that the model took a read beside a failing write for proof that it had not happened.
 it.each([1, 2, 3, 4, 5, 6, 7, 8, 1321738368])(
   'the n-th request that fails is reported, loses nothing flushed and corrupts nothing: seed %i',
   async (seed) => {
-    expect((await runNthFailures(seed))['runs']).toBeGreaterThan(10);
+    expect((await runNthFailures(qcow2Subject, seed))['runs']).toBeGreaterThan(10);
   },
 );
 
 it('is noticed when a storage answers and does nothing', async () => {
-  await expect(runNthFailures(2, 'lost')).rejects.toThrow(/failed with lost/);
+  await expect(runNthFailures(qcow2Subject, 2, 'lost')).rejects.toThrow(/failed with lost/);
 });

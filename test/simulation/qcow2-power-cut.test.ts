@@ -1,12 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { runPowerCuts } from './qcow2-power-cut.ts';
+import { qcow2Subject } from '../support/qcow2-scenario.ts';
+import { runPowerCuts } from './power-cuts.ts';
 
 describe('power cuts at every point of a workload on a qcow2 disk', () => {
   it.each([1, 2, 3, 4, 5, 6, 7, 8])('lose nothing flushed and corrupt nothing: seed %i', async (seed) => {
-    expect((await runPowerCuts(seed))['cuts']).toBeGreaterThan(20);
+    expect((await runPowerCuts(qcow2Subject, seed))['cuts']).toBeGreaterThan(20);
   });
 
   it('are noticed when the storage answers flushes without doing them', async () => {
-    await expect(runPowerCuts(3, { storage: { ignoreFlushes: true } })).rejects.toThrow(/power cut after event/);
+    await expect(runPowerCuts(qcow2Subject, 3, { storage: { ignoreFlushes: true } })).rejects.toThrow(
+      /power cut after event/,
+    );
   });
 });

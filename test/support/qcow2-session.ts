@@ -4,63 +4,25 @@ import type { Storage } from '../../src/block/driver.ts';
 import { checkImage } from '../../src/block/format/qcow2/check.ts';
 import { qcow2 } from '../../src/block/format/qcow2/driver.ts';
 import { readHeader } from '../../src/block/format/qcow2/header.ts';
-import { raw } from '../../src/block/format/raw/driver.ts';
 import type { BlockBackend } from '../../src/block/graph/backend.ts';
-import { BlockGraph } from '../../src/block/graph/graph.ts';
-import { parseOptions } from '../../src/block/options.ts';
-import { bareCreateContext } from './driver-contexts.ts';
 import { DiskModel, type PendingChange } from './disk-model.ts';
-import { givenProtocol } from './given-storage.ts';
 import { patternedBytes } from './random.ts';
+import { makeImage, openDisk, type LastingStorage, type OpenedDisk } from './scenario.ts';
 import { SimulatedStorage } from './simulated-storage.ts';
 import type { SparseBytes } from './sparse-bytes.ts';
 import { StorageChild } from './storage-child.ts';
 import { printOperation, type Operation } from './workload.ts';
 
 /** Makes an empty image. @returns the file's bytes */
-export async function makeQcow2(options: Readonly<Record<string, unknown>>): Promise<SparseBytes> {
-  const storage = new SimulatedStorage();
-  const parsed = parseOptions(qcow2.createOptions, options, 'a test');
-  await startAsync(qcow2.create!(new StorageChild(storage, 0), parsed, bareCreateContext));
-  return storage.content;
-}
-
-/** A storage that outlives its graphs: closing it does nothing. */
-export class LastingStorage extends SimulatedStorage {
-  override close(): void {
-    // The next graph opens it again.
-  }
-}
-
-export interface OpenedDisk {
-  readonly graph: BlockGraph;
-  readonly disk: BlockBackend;
-}
+export const makeQcow2 = (options: Readonly<Record<string, unknown>>): Promise<SparseBytes> =>
+  makeImage(qcow2, options);
 
 /** Opens an image in a storage, with `base` behind it if one is given. */
-export async function openQcow2(
+export const openQcow2 = (
   storage: Storage,
   options: Readonly<Record<string, unknown>> = {},
   base?: Storage,
-): Promise<OpenedDisk> {
-  const storages = new Map([['disk', storage]]);
-  if (base !== undefined) storages.set('base', base);
-  const graph = new BlockGraph({
-    protocols: [givenProtocol(storages)],
-    formats: [qcow2, raw],
-    filters: [],
-    defaultProtocol: 'given',
-  });
-  const backing = base === undefined ? {} : { backing: { driver: 'raw', file: { driver: 'given', name: 'base' } } };
-  const disk = await graph.open({
-    driver: 'qcow2',
-    file: { driver: 'given', name: 'disk' },
-    discard: 'unmap',
-    ...backing,
-    ...options,
-  });
-  return { graph, disk };
-}
+): Promise<OpenedDisk> => openDisk(qcow2, storage, options, base);
 
 /** Reads a whole disk. */
 export async function readDisk(disk: BlockBackend): Promise<Uint8Array> {

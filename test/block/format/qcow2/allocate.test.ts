@@ -4,7 +4,8 @@ import { FIELD, INCOMPATIBLE_CORRUPT, INCOMPATIBLE_DIRTY } from '../../../../src
 import { CountingStorage } from '../../../support/counting-storage.ts';
 import { checkFile, expectSound } from '../../../support/qcow2-check.ts';
 import { openImage, Qcow2File } from '../../../support/qcow2-file.ts';
-import { LastingStorage, openQcow2, readDisk } from '../../../support/qcow2-session.ts';
+import { openQcow2, readDisk } from '../../../support/qcow2-session.ts';
+import { LastingStorage } from '../../../support/scenario.ts';
 import { equalBytes, patternedBytes } from '../../../support/random.ts';
 import { SimulatedStorage } from '../../../support/simulated-storage.ts';
 

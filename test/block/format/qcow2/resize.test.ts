@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { FIELD } from '../../../../src/block/format/qcow2/layout.ts';
 import { checkFile, expectSound } from '../../../support/qcow2-check.ts';
 import { openImage, Qcow2File } from '../../../support/qcow2-file.ts';
-import { LastingStorage, openQcow2, readDisk } from '../../../support/qcow2-session.ts';
+import { openQcow2, readDisk } from '../../../support/qcow2-session.ts';
+import { LastingStorage } from '../../../support/scenario.ts';
 import { SimulatedStorage } from '../../../support/simulated-storage.ts';
 
 const KiB = 1024;

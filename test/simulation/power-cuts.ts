@@ -1,20 +1,12 @@
 /**
- * A guest works on a qcow2 disk, and the power is cut at every point. Whatever of the unflushed writes reached the disk, the image
+ * A guest works on a disk, and the power is cut at every point. Whatever of the unflushed writes reached the disk, the image
  * opens, its tables are sound, and what was flushed is there.
  */
 import { DiskModel } from '../support/disk-model.ts';
 import { type GuestDisk, runWorkload, verifiedRead } from '../support/guest-run.ts';
 import { type PowerCut, powerCuts } from '../support/power-cut.ts';
-import { checkFile, expectSound } from '../support/qcow2-check.ts';
-import {
-  chooseScenario,
-  describeScenario,
-  openScenario,
-  type Scenario,
-  scenarioModel,
-  scenarioStorage,
-} from '../support/qcow2-scenario.ts';
 import { Random } from '../support/random.ts';
+import { describeScenario, scenarioModel, type Scenario, type Subject } from '../support/scenario.ts';
 import type { LoggedStorage } from '../support/power-cut.ts';
 import type { SimulatedStorageOptions } from '../support/simulated-storage.ts';
 import type { SoakCounts } from '../support/soak.ts';
@@ -32,20 +24,22 @@ export interface PowerCutRun {
 
 /** @returns how many power cuts the image survived */
 async function runOnce(
+  subject: Subject,
   scenario: Scenario,
   operations: readonly Operation[],
   seed: number,
   run: PowerCutRun,
 ): Promise<number> {
-  const storage = await scenarioStorage(scenario, new Random(seed), undefined, run.storage);
+  const storage = await subject.storage(scenario, new Random(seed), undefined, run.storage);
   const model = scenarioModel(scenario, () => storage.position);
-  const disk = await openScenario(scenario, storage);
+  const disk = await subject.open(scenario, storage);
   const after = await runWorkload(disk, model, operations, { together: scenario.together });
   await after.close();
-  return cutEverywhere(scenario, storage, model, seed, run);
+  return cutEverywhere(subject, scenario, storage, model, seed, run);
 }
 
 async function cutEverywhere(
+  subject: Subject,
   scenario: Scenario,
   storage: LoggedStorage,
   model: DiskModel,
@@ -59,7 +53,7 @@ async function cutEverywhere(
   for (const cut of powerCuts(storage, { random, samples: 2, stride: run.stride ?? 1 })) {
     const what = `power cut after event ${cut.position} of ${storage.log.length}, ${cut.description}`;
     try {
-      await survive(calm, cut, model, random);
+      await survive(subject, calm, cut, model, random);
       await run.onCut?.(cut.content, what);
     } catch (error) {
       throw new Error(`${what}: ${String(error)}`, { cause: error });
@@ -69,18 +63,22 @@ async function cutEverywhere(
   return cuts;
 }
 
-async function survive(scenario: Scenario, cut: PowerCut, model: DiskModel, random: Random): Promise<void> {
-  const before = await checkFile(cut.content);
-  // With the dirty bit set the refcounts are only right after the repair at open.
-  if (!before.dirty) expectSound(before, 'before the disk is opened again', 'allowed');
-  const storage = await scenarioStorage(scenario, random, cut.content);
-  const disk = await openScenario(scenario, storage);
+async function survive(
+  subject: Subject,
+  scenario: Scenario,
+  cut: PowerCut,
+  model: DiskModel,
+  random: Random,
+): Promise<void> {
+  await subject.expectSound(scenario, cut.content, 'before the disk is opened again', 'allowed');
+  const storage = await subject.storage(scenario, random, cut.content);
+  const disk = await subject.open(scenario, storage);
   const content = new Uint8Array(disk.size);
   await disk.read(0, content);
   model.verifyAfterCut(cut.position, content);
   const goesOn = random.chance(0.08);
   await (goesOn ? workOn(disk, content, random) : disk.close());
-  expectSound(await checkFile(storage.content), 'after it was opened and closed again', 'allowed');
+  await subject.expectSound(scenario, storage.content, 'after it was opened and closed again', 'allowed');
 }
 
 /** The image is not only readable: it takes writes. */
@@ -98,16 +96,19 @@ async function workOn(disk: GuestDisk, initial: Uint8Array, random: Random): Pro
  * @throws when a cut loses flushed bytes, shows bytes that never belonged there or leaves a corrupt image, with the shortest
  *   list of operations that shows it
  */
-export async function runPowerCuts(seed: number, run: PowerCutRun = {}): Promise<SoakCounts> {
+export async function runPowerCuts(subject: Subject, seed: number, run: PowerCutRun = {}): Promise<SoakCounts> {
   const random = new Random(seed);
-  const scenario = chooseScenario(random, { operations: 30, maxSize: 96 * 1024, maxClusterBits: 12 });
+  const scenario = subject.choose(random, { operations: 30, maxSize: 96 * 1024, maxClusterBits: 12 });
   try {
-    return { cuts: await runOnce(scenario, scenario.operations, seed, run), operations: scenario.operations.length };
+    return {
+      cuts: await runOnce(subject, scenario, scenario.operations, seed, run),
+      operations: scenario.operations.length,
+    };
   } catch (error) {
     let last: unknown = error;
     const fails = async (operations: readonly Operation[]): Promise<boolean> => {
       try {
-        await runOnce(scenario, operations, seed, run);
+        await runOnce(subject, scenario, operations, seed, run);
         return false;
       } catch (again) {
         last = again;
@@ -115,6 +116,8 @@ export async function runPowerCuts(seed: number, run: PowerCutRun = {}): Promise
       }
     };
     const shortest = await shrinkWorkload(scenario.operations, fails, 60);
-    throw new Error(`seed ${seed}: ${String(last)}\n${describeScenario(scenario, shortest)}`, { cause: error });
+    throw new Error(`${subject.name} seed ${seed}: ${String(last)}\n${describeScenario(scenario, shortest)}`, {
+      cause: error,
+    });
   }
 }

@@ -1,21 +1,13 @@
 /**
- * A guest works on a qcow2 disk, and the n-th read, write, flush or change of length of its file fails, for every n. The error
+ * A guest works on a disk, and the n-th read, write, flush or change of length of its file fails, for every n. The error
  * comes out, nothing that was flushed is lost, and the image is sound when it is opened again.
  */
 import { BlockError } from '../../src/block/error.ts';
 import type { DiskModel } from '../support/disk-model.ts';
 import { FailingStorage, type FailureRule, type StorageVerb } from '../support/failing-storage.ts';
 import { type GuestDisk, runWorkload, verifiedRead } from '../support/guest-run.ts';
-import { checkFile, expectSound } from '../support/qcow2-check.ts';
-import {
-  chooseScenario,
-  describeScenario,
-  openScenario,
-  type Scenario,
-  scenarioModel,
-  scenarioStorage,
-} from '../support/qcow2-scenario.ts';
 import { Random } from '../support/random.ts';
+import { describeScenario, scenarioModel, type Scenario, type Subject } from '../support/scenario.ts';
 import type { SimulatedStorage } from '../support/simulated-storage.ts';
 import type { SoakCounts } from '../support/soak.ts';
 import { type Operation, shrinkWorkload } from '../support/workload.ts';
@@ -33,20 +25,21 @@ function expectBlockError(error: unknown): void {
 
 /** @returns whether the rule's failure happened */
 async function runOnce(
+  subject: Subject,
   scenario: Scenario,
   operations: readonly Operation[],
   seed: number,
   rule: FailureRule,
 ): Promise<boolean> {
-  const storage = await scenarioStorage(scenario, new Random(seed));
+  const storage = await subject.storage(scenario, new Random(seed));
   const failing = new FailingStorage(storage, rule);
   const model = scenarioModel(scenario, () => storage.position);
-  const disk = await openScenario(scenario, failing).catch(expectBlockError);
+  const disk = await subject.open(scenario, failing).catch(expectBlockError);
   const errors = disk === undefined ? [] : await work(scenario, disk, model, operations);
   if (failing.failures > 0 && disk !== undefined && errors.length === 0 && mustComeOut(rule)) {
     throw new Error('a request of the storage failed, and no error came out');
   }
-  await lookAgain(scenario, storage, model);
+  await lookAgain(subject, scenario, storage, model);
   return failing.failures > 0;
 }
 
@@ -75,24 +68,28 @@ async function work(
 }
 
 /** Opens the image without failures: what was flushed must be there, and the tables sound. */
-async function lookAgain(scenario: Scenario, storage: SimulatedStorage, model: DiskModel): Promise<void> {
-  const before = await checkFile(storage.content);
-  if (!before.dirty) expectSound(before, 'after the failure', 'allowed');
-  const disk = await openScenario(scenario, storage);
+async function lookAgain(
+  subject: Subject,
+  scenario: Scenario,
+  storage: SimulatedStorage,
+  model: DiskModel,
+): Promise<void> {
+  await subject.expectSound(scenario, storage.content, 'after the failure', 'allowed');
+  const disk = await subject.open(scenario, storage);
   const content = new Uint8Array(disk.size);
   await disk.read(0, content);
   model.verifyAfterCut(storage.position, content);
   await disk.close();
-  expectSound(await checkFile(storage.content), 'after it was opened and closed again', 'allowed');
+  await subject.expectSound(scenario, storage.content, 'after it was opened and closed again', 'allowed');
 }
 
 /**
  * @param kind how requests fail; without it, in the ways that storage has
  * @throws when an error is swallowed, something flushed is lost, or an image becomes corrupt
  */
-export async function runNthFailures(seed: number, kind?: FailureRule['kind']): Promise<SoakCounts> {
+export async function runNthFailures(subject: Subject, seed: number, kind?: FailureRule['kind']): Promise<SoakCounts> {
   const random = new Random(seed);
-  const scenario = chooseScenario(random, { operations: 18, maxSize: 96 * 1024, maxClusterBits: 12 });
+  const scenario = subject.choose(random, { operations: 18, maxSize: 96 * 1024, maxClusterBits: 12 });
   let runs = 0;
   for (const verb of VERBS) {
     for (let nth = 1; ; nth += random.between(1, 3)) {
@@ -103,20 +100,20 @@ export async function runNthFailures(seed: number, kind?: FailureRule['kind']): 
         kind: kind ?? (verb === 'write' && random.chance(0.5) ? 'no-space' : 'io'),
       };
       runs++;
-      if (!(await runWithReport(scenario, seed, rule))) break;
+      if (!(await runWithReport(subject, scenario, seed, rule))) break;
     }
   }
   return { runs };
 }
 
-async function runWithReport(scenario: Scenario, seed: number, rule: FailureRule): Promise<boolean> {
+async function runWithReport(subject: Subject, scenario: Scenario, seed: number, rule: FailureRule): Promise<boolean> {
   try {
-    return await runOnce(scenario, scenario.operations, seed, rule);
+    return await runOnce(subject, scenario, scenario.operations, seed, rule);
   } catch (error) {
     let last: unknown = error;
     const fails = async (operations: readonly Operation[]): Promise<boolean> => {
       try {
-        await runOnce(scenario, operations, seed, rule);
+        await runOnce(subject, scenario, operations, seed, rule);
         return false;
       } catch (again) {
         last = again;
@@ -125,6 +122,8 @@ async function runWithReport(scenario: Scenario, seed: number, rule: FailureRule
     };
     const shortest = await shrinkWorkload(scenario.operations, fails, 60);
     const how = `${rule.verbs.join()} ${rule.nth} failed with ${rule.kind}, ${rule.times} times`;
-    throw new Error(`seed ${seed}, ${how}: ${String(last)}\n${describeScenario(scenario, shortest)}`, { cause: error });
+    throw new Error(`${subject.name} seed ${seed}, ${how}: ${String(last)}\n${describeScenario(scenario, shortest)}`, {
+      cause: error,
+    });
   }
 }
