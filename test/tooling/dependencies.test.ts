@@ -5,17 +5,20 @@ interface Package {
   readonly version: string;
   readonly license?: string;
   readonly dependencies?: Readonly<Record<string, string>>;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
   readonly devDependencies?: Readonly<Record<string, string>>;
 }
 
 const readPackage = (path: string) => JSON.parse(readFileSync(path, 'utf8')) as Package;
 
 test('docs/DEPENDENCIES.md has a row with version, licence and reason for each dependency, and no other', () => {
-  const { dependencies, devDependencies } = readPackage('package.json');
-  const wanted = Object.entries({ ...dependencies, ...devDependencies }).map(([name, range]) => {
-    const { license } = readPackage(`node_modules/${name}/package.json`);
-    return `${name} ${range.replace(/^npm:.*@/, '')} ${license}`;
-  });
+  const { dependencies, optionalDependencies, devDependencies } = readPackage('package.json');
+  const wanted = Object.entries({ ...dependencies, ...optionalDependencies, ...devDependencies }).map(
+    ([name, range]) => {
+      const { license } = readPackage(`node_modules/${name}/package.json`);
+      return `${name} ${range.replace(/^npm:.*@/, '')} ${license}`;
+    },
+  );
   const rows = readFileSync('docs/DEPENDENCIES.md', 'utf8').matchAll(/^\| (\S+) \| (\d\S*) \| (\S+) \| \S.* \|$/gm);
   const found = [...rows].map(([, name, version, license]) => `${name} ${version} ${license}`);
   expect(found.toSorted()).toEqual(wanted.toSorted());

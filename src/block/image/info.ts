@@ -1,5 +1,6 @@
 /** What is known of an image: the facts that `qemu-img info` prints, under the names it prints them by. */
 import { settle, type Co } from '../co.ts';
+import type { SnapshotInfo } from '../driver.ts';
 import { fileOf } from '../graph/identity.ts';
 import { ImageNode } from '../graph/image-node.ts';
 import type { BlockNode } from '../graph/node.ts';
@@ -41,6 +42,11 @@ export function* imageInfo(node: BlockNode): Co<ImageInfo> {
     ...formatFacts(node),
     ...(below === undefined ? {} : { 'backing-image': below }),
   };
+}
+
+/** The snapshots inside an image; none where its format has none. */
+export function imageSnapshots(node: BlockNode): readonly SnapshotInfo[] {
+  return node instanceof ImageNode ? (node.image.snapshots?.list() ?? []) : [];
 }
 
 type FormatFacts = Pick<

@@ -3,6 +3,7 @@ import { BYTE_LIMITS, type Storage, type StorageIdentity } from '../../driver.ts
 import type { BlockError } from '../../error.ts';
 import { closedError, readOnlyError, type RequestPlace } from '../shared/errors.ts';
 import { fromSystemError } from './errors.ts';
+import { systemCalls } from './system-calls.ts';
 
 const ZERO_BYTES = 1024 * 1024;
 /** The unit of a file's block count, whatever the file system's own blocks are. POSIX, sys/stat.h */
@@ -20,8 +21,8 @@ export interface OpenedFile {
 }
 
 /**
- * A file or block device of the operating system, read and written by direct system calls. Node knows neither holes nor
- * `fallocate`, so nothing is given back before the end of the file, and everything below it is taken for data.
+ * A file or block device of the operating system, read and written by direct system calls. Where holes can be asked for and made
+ * (`systemCalls`), they are; elsewhere everything below the end of the file is taken for data, and zeroes are written.
  */
 export class FileStorage implements Storage {
   readonly synchronous = true;
@@ -74,11 +75,12 @@ export class FileStorage implements Storage {
     if (data.length > 0 && offset + data.length > this.#length) this.#length = offset + data.length;
   }
 
-  /** What lies past the end becomes a hole; what lies before it is written. */
-  writeZeroes(offset: number, length: number, _mayUnmap: boolean): void {
-    this.#writable('write zeroes');
+  /** What lies past the end becomes a hole; what lies before it is made zero by the file system, or written. */
+  writeZeroes(offset: number, length: number, mayUnmap: boolean): void {
+    const descriptor = this.#writable('write zeroes');
     const end = offset + length;
-    const written = Math.min(end, this.#length);
+    let written = Math.min(end, this.#length);
+    if (written > offset && this.#makeZero(descriptor, offset, written - offset, mayUnmap)) written = offset;
     const zeroes = new Uint8Array(Math.max(0, Math.min(ZERO_BYTES, written - offset)));
     for (let at = offset; at < written; at += zeroes.length) {
       this.write(at, at + zeroes.length <= written ? zeroes : zeroes.subarray(0, written - at));
@@ -86,10 +88,18 @@ export class FileStorage implements Storage {
     if (length > 0 && end > this.#length) this.truncate(end);
   }
 
+  /** Gives the space back; without the means to, nothing happens. */
+  discard(offset: number, length: number): void {
+    systemCalls()?.punchHole(this.#writable('discard'), offset, Math.min(length, this.#length - offset));
+  }
+
   blockStatus(offset: number, length: number): { readonly length: number; readonly zero: boolean } {
-    this.#opened();
+    const descriptor = this.#opened();
     const inside = Math.min(length, this.#length - offset);
-    return inside > 0 ? { length: inside, zero: false } : { length, zero: true };
+    if (inside <= 0) return { length, zero: true };
+    const run = systemCalls()?.runAt(descriptor, offset);
+    if (run === undefined) return { length: inside, zero: false };
+    return { length: Math.min(inside, run.length), zero: run.hole };
   }
 
   truncate(length: number): void {
@@ -131,6 +141,12 @@ export class FileStorage implements Storage {
     } finally {
       this.#file.leave();
     }
+  }
+
+  #makeZero(descriptor: number, offset: number, length: number, mayUnmap: boolean): boolean {
+    const calls = systemCalls();
+    if (calls === undefined) return false;
+    return mayUnmap ? calls.punchHole(descriptor, offset, length) : calls.zeroRange(descriptor, offset, length);
   }
 
   /** A failed write may have made the file longer; nobody was told of those bytes. */

@@ -1,0 +1,44 @@
+/** The line that says what is being made: `Formatting 'a.qcow2', fmt=qcow2 cluster_size=65536 …`, as qemu-img words it. */
+
+/** Options in qemu-img's order, with the defaults that it prints; others come behind, as they were given. */
+const PRINTED: Readonly<Record<string, Readonly<Record<string, string | undefined>>>> = {
+  qcow2: {
+    encryption: undefined,
+    'encrypt.format': undefined,
+    'encrypt.key-secret': undefined,
+    'encrypt.cipher-alg': undefined,
+    'encrypt.cipher-mode': undefined,
+    'encrypt.ivgen-alg': undefined,
+    'encrypt.ivgen-hash-alg': undefined,
+    'encrypt.hash-alg': undefined,
+    'encrypt.iter-time': undefined,
+    cluster_size: '65536',
+    extended_l2: 'off',
+    preallocation: undefined,
+    compression_type: 'zlib',
+    size: undefined,
+    compat: undefined,
+    backing_file: undefined,
+    backing_fmt: undefined,
+    data_file: undefined,
+    data_file_raw: undefined,
+    lazy_refcounts: 'off',
+    refcount_bits: '16',
+  },
+  raw: { size: undefined, preallocation: undefined },
+};
+
+/** @param options as they were given, sizes and numbers as numbers */
+export function formattingLine(
+  filename: string,
+  format: string,
+  options: Readonly<Record<string, string | number>>,
+): string {
+  const defaults = PRINTED[format] ?? {};
+  const names = new Set([...Object.keys(defaults), ...Object.keys(options)]);
+  const parts = [...names].flatMap((name) => {
+    const value = options[name] ?? defaults[name];
+    return value === undefined ? [] : [` ${name}=${String(value).replaceAll(',', ',,')}`];
+  });
+  return `Formatting '${filename}', fmt=${format}${parts.join('')}\n`;
+}

@@ -1,0 +1,139 @@
+/** `create`: a new, empty image. */
+import { BlockError, createImage, startAsync, type FormatDriver } from '../../node/index.ts';
+import { createValues, formatNamed, optionHelp, type CreateValues } from '../create-options.ts';
+import { Failure, usageError } from '../failure.ts';
+import { asksForHelp } from '../key-values.ts';
+import { beside } from '../paths.ts';
+import type { Session } from '../session.ts';
+import { sizeArgument } from '../sizes.ts';
+import { createMessage, openMessage } from '../words.ts';
+import type { Command, Given } from './command.ts';
+import { formattingLine } from './create-line.ts';
+
+export const create: Command = {
+  options: {
+    short: 'F:b:f:ho:qu',
+    long: { help: 'h', object: 'object:', quiet: 'q', backing: 'b:', format: 'f:', unsafe: 'u' },
+  },
+  async run(session, given) {
+    const format = given.value('f') ?? 'raw';
+    const texts = given.values('o');
+    if (texts.some(asksForHelp)) return showOptions(session, format, given.operands.length > 0);
+    const [filename, sizeText, ...others] = given.operands;
+    if (filename === undefined) throw usageError('Expecting image file name');
+    const size = sizeText === undefined ? undefined : sizeArgument('image size', sizeText);
+    if (others.length > 0) throw usageError(`Unexpected argument: ${others[0]}`);
+    await named(filename, async () => {
+      await createNamed(session, given, { filename, format, size, texts });
+    });
+    return 0;
+  },
+};
+
+function showOptions(session: Session, name: string, withFile: boolean): number {
+  const format = formatNamed(session.graph.drivers, name);
+  session.out(optionHelp(withFile ? 'Supported options:' : `Supported ${name} options:`, format.createOptions));
+  if (!withFile) {
+    session.out(
+      '\nThe protocol level may support further options.\nSpecify the target filename to include those options.\n',
+    );
+  }
+  return 0;
+}
+
+/** Puts the image's name before what is reported. */
+async function named(filename: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (error instanceof Failure) throw new Failure(`${filename}: ${error.message}`, error);
+    if (error instanceof BlockError && error.kind !== 'internal') {
+      throw new Failure(`${filename}: ${createMessage(error, filename)}`);
+    }
+    throw error;
+  }
+}
+
+interface Request {
+  readonly filename: string;
+  readonly format: string;
+  readonly size: number | undefined;
+  readonly texts: readonly string[];
+}
+
+async function createNamed(session: Session, given: Given, request: Request): Promise<void> {
+  const driver = formatNamed(session.graph.drivers, request.format);
+  const values = backingValues(driver, given, createValues(driver.createOptions, request.texts));
+  if (request.size !== undefined) {
+    if (values['size'] !== undefined) throw new Failure('The image size must be specified only once');
+    values['size'] = request.size;
+  }
+  const backing = await backingSize(session, request.filename, values, given.has('u'));
+  if (values['size'] === undefined && backing === undefined) throw new Failure('Image creation needs a size parameter');
+  values['size'] ??= backing!;
+  if (!given.has('q')) session.out(formattingLine(request.filename, request.format, values));
+  await makeImage(session, driver, request.filename, values);
+}
+
+/** Makes an image, over what is there. @throws BlockError */
+export async function makeImage(
+  session: Session,
+  driver: FormatDriver,
+  filename: string,
+  values: CreateValues,
+): Promise<void> {
+  const file = session.fileOptions(filename);
+  await startAsync(createImage(session.graph, { ...values, driver: driver.name, file }, { overwrite: true }));
+}
+
+/** `-b` and `-F` are the options `backing_file` and `backing_fmt`. */
+function backingValues(driver: FormatDriver, given: Given, values: CreateValues): CreateValues {
+  const file = given.value('b');
+  const format = given.value('F');
+  if (file === undefined && format === undefined) return values;
+  if (!driver.capabilities.backing) {
+    throw new Failure(
+      file === undefined
+        ? `Backing format not supported for file format '${driver.name}'`
+        : `Backing file not supported for file format '${driver.name}'`,
+    );
+  }
+  return {
+    ...values,
+    ...(file === undefined ? {} : { backing_file: file }),
+    ...(format === undefined ? {} : { backing_fmt: format }),
+  };
+}
+
+/** Opens the backing file to see that it is there, and how large it is. */
+async function backingSize(
+  session: Session,
+  filename: string,
+  values: CreateValues,
+  unsafe: boolean,
+): Promise<number | undefined> {
+  const { backing_file: name, backing_fmt: format } = values as { backing_file?: string; backing_fmt?: string };
+  if (name === undefined || name === '') return undefined;
+  if (name === filename) {
+    throw new Failure('Error: Trying to create an image with the same filename as the backing file');
+  }
+  if (unsafe) {
+    if (format === undefined) throw new Failure('Backing file specified without backing format');
+    return undefined;
+  }
+  const full = beside(filename, name);
+  try {
+    const disk = await session.open({ name: full, format }, { readOnly: true, forceShare: true });
+    const { length } = disk;
+    const found = disk.node.driver.name;
+    await session.close(disk);
+    if (format === undefined) {
+      throw new Failure('Backing file specified without backing format', { hint: `Detected format of ${found}.` });
+    }
+    return length;
+  } catch (error) {
+    if (!(error instanceof Failure) || !error.message.startsWith('Could not open')) throw error;
+    const inner = error.message.slice(`Could not open '${full}': `.length);
+    throw new Failure(inner === '' ? openMessage(error) : inner, { hint: 'Could not open backing image.\n' });
+  }
+}

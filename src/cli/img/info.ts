@@ -1,0 +1,137 @@
+/** `info`: what an image is, and what it stands on. */
+import { imageInfo, imageSnapshots, startAsync, type ImageInfo, type SnapshotInfo } from '../../node/index.ts';
+import { Failure } from '../failure.ts';
+import { orderedEntries, prettyJson } from '../json.ts';
+import { beside } from '../paths.ts';
+import type { ImageName, Session } from '../session.ts';
+import { humanSize } from '../sizes.ts';
+import { snapshotList } from '../snapshot-list.ts';
+import { COMMON_LONG, onlyImage, wantsJson, type Command, type Given } from './command.ts';
+
+export const info: Command = {
+  options: {
+    short: 'hf:U',
+    long: { ...COMMON_LONG, format: 'f:', output: 'output:', 'backing-chain': 'chain', 'force-share': 'U' },
+  },
+  async run(session, given) {
+    const json = wantsJson(given);
+    const chain = given.has('chain');
+    const described = await describeChain(session, onlyImage(given), given, chain);
+    if (!json) session.out(described.map(humanInfo).join('\n'));
+    else session.out(`${prettyJson(chain ? described.map(jsonInfo) : jsonInfo(described[0]!))}\n`);
+    return 0;
+  },
+};
+
+interface Described {
+  readonly info: ImageInfo;
+  readonly snapshots: readonly SnapshotInfo[];
+  /** Where the backing file is, seen from here. */
+  readonly fullBackingFilename: string | undefined;
+}
+
+/** Each image is opened by itself and shut again: nothing that it names is opened unless the whole chain was asked for. */
+async function describeChain(session: Session, top: ImageName, given: Given, chain: boolean): Promise<Described[]> {
+  const described: Described[] = [];
+  const seen = new Set<string>();
+  for (let next: ImageName | undefined = top; next !== undefined;) {
+    if (seen.has(next.name)) throw new Failure(`Backing file '${next.name}' creates an infinite loop.`);
+    seen.add(next.name);
+    const image = await describe(session, next, given.has('U'));
+    described.push(image);
+    const { fullBackingFilename } = image;
+    next =
+      chain && fullBackingFilename !== undefined
+        ? { name: fullBackingFilename, format: image.info['backing-filename-format'] }
+        : undefined;
+  }
+  return described;
+}
+
+async function describe(session: Session, image: ImageName, forceShare: boolean): Promise<Described> {
+  const disk = await session.open(image, { readOnly: true, forceShare, inspect: true });
+  const found = await startAsync(imageInfo(disk.node));
+  const snapshots = imageSnapshots(disk.node);
+  await session.close(disk);
+  const backing = found['backing-filename'];
+  return {
+    info: found,
+    snapshots,
+    fullBackingFilename: backing === undefined ? undefined : beside(found.filename, backing),
+  };
+}
+
+function jsonInfo({ info: found, snapshots, fullBackingFilename }: Described): Record<string, unknown> {
+  return {
+    filename: found.filename,
+    format: found.format,
+    'virtual-size': found['virtual-size'],
+    'actual-size': found['actual-size'],
+    'cluster-size': found['cluster-size'],
+    'dirty-flag': found['dirty-flag'],
+    encrypted: found.encrypted ? true : undefined,
+    'backing-filename': found['backing-filename'],
+    'full-backing-filename': fullBackingFilename,
+    'backing-filename-format': found['backing-filename-format'],
+    'format-specific': found['format-specific'],
+    snapshots: snapshots.length === 0 ? undefined : snapshots.map(jsonSnapshot),
+  };
+}
+
+function jsonSnapshot(snapshot: SnapshotInfo): Record<string, unknown> {
+  return {
+    id: snapshot.id,
+    name: snapshot.name,
+    'vm-state-size': snapshot.vmStateSize,
+    'date-sec': snapshot.dateSeconds,
+    'date-nsec': snapshot.dateNanoseconds,
+    'vm-clock-sec': snapshot.vmClockNanoseconds / 1_000_000_000n,
+    'vm-clock-nsec': snapshot.vmClockNanoseconds % 1_000_000_000n,
+    icount: snapshot.instructionCount,
+  };
+}
+
+function humanInfo(described: Described): string {
+  const { info: found, snapshots } = described;
+  const size = found['actual-size'];
+  const lines = [
+    `image: ${found.filename}`,
+    `file format: ${found.format}`,
+    `virtual size: ${humanSize(found['virtual-size'])} (${found['virtual-size']} bytes)`,
+    `disk size: ${size === undefined ? 'unavailable' : humanSize(size)}`,
+    ...(found.encrypted ? ['encrypted: yes'] : []),
+    ...(found['cluster-size'] === undefined ? [] : [`cluster_size: ${found['cluster-size']}`]),
+    ...(found['dirty-flag'] ? ['cleanly shut down: no'] : []),
+    ...backingLines(described),
+    ...(snapshots.length === 0 ? [] : ['Snapshot list:', ...snapshotList(snapshots)]),
+    ...specificLines(found),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function backingLines({ info: found, fullBackingFilename }: Described): string[] {
+  const name = found['backing-filename'];
+  if (name === undefined) return [];
+  const elsewhere = fullBackingFilename === name ? '' : ` (actual path: ${fullBackingFilename ?? name})`;
+  const format = found['backing-filename-format'];
+  return [`backing file: ${name}${elsewhere}`, ...(format === undefined ? [] : [`backing file format: ${format}`])];
+}
+
+function specificLines(found: ImageInfo): string[] {
+  const specific = found['format-specific'];
+  return specific === undefined ? [] : ['Format specific information:', ...nestedLines(specific.data, '    ')];
+}
+
+/** Plain data, one fact a line. Names are shown with spaces for their dashes. */
+function nestedLines(value: object, indent: string): string[] {
+  const entries = Array.isArray(value)
+    ? value.map((member: unknown, index) => [`[${index}]`, member] as const)
+    : orderedEntries(value as Readonly<Record<string, unknown>>).map(
+        ([key, member]) => [key.replaceAll('-', ' '), member] as const,
+      );
+  return entries.flatMap(([name, member]) =>
+    typeof member === 'object' && member !== null
+      ? [`${indent}${name}:`, ...nestedLines(member, `${indent}    `)]
+      : [`${indent}${name}: ${String(member)}`],
+  );
+}

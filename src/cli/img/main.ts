@@ -1,0 +1,79 @@
+/** Which command it is, and how it ends. */
+import { BlockError } from '../../node/index.ts';
+import { parseArguments } from '../arguments.ts';
+import { Failure, usageError } from '../failure.ts';
+import { Session } from '../session.ts';
+import type { Terminal } from '../terminal.ts';
+import { ownMessage } from '../words.ts';
+import { Given, type Command } from './command.ts';
+import { create } from './create.ts';
+import { helpText, versionText } from './help.ts';
+import { info } from './info.ts';
+
+const PROGRAM = 'spindle-img';
+
+const commands: Readonly<Record<string, Command>> = { create, info };
+
+/**
+ * Runs a command line.
+ *
+ * @param argv without the program's name
+ * @returns the exit code
+ */
+export async function runCommand(argv: readonly string[], terminal: Terminal): Promise<number> {
+  const session = new Session(PROGRAM, terminal);
+  try {
+    return await dispatch(session, argv);
+  } catch (error) {
+    return reportEnd(session, error);
+  } finally {
+    await session.closeAll();
+  }
+}
+
+async function dispatch(session: Session, argv: readonly string[]): Promise<number> {
+  const [name, ...rest] = withoutStandardOptions(argv);
+  if (name === undefined) throw usageError('Not enough arguments');
+  if (name === '-h' || name === '--help') {
+    session.out(helpText(session.graph.drivers));
+    return 0;
+  }
+  if (name === '-V' || name === '--version') {
+    session.out(versionText());
+    return 0;
+  }
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (command === undefined) {
+    throw usageError(name.startsWith('-') ? `unrecognized option '${name}'` : `Command not found: ${name}`);
+  }
+  const given = new Given(parseArguments(command.options, rest));
+  if (given.has('h')) {
+    session.out(helpText(session.graph.drivers));
+    return 0;
+  }
+  for (const definition of given.values('object')) session.addObject(definition);
+  return command.run(session, given);
+}
+
+/** `-T` and `--trace` before the command are QEMU's tracing: there is nothing to trace here. */
+function withoutStandardOptions(argv: readonly string[]): readonly string[] {
+  const [first, ...rest] = argv;
+  if (first === '-T' || first === '--trace') return withoutStandardOptions(rest.slice(1));
+  if (first?.startsWith('--trace=') === true || /^-T./.test(first ?? '')) return withoutStandardOptions(rest);
+  return argv;
+}
+
+function reportEnd(session: Session, error: unknown): number {
+  if (error instanceof Failure) {
+    if (error.message !== '') session.report(error.message);
+    for (const line of error.moreMessages) session.report(line);
+    if (error.pointsToHelp) session.terminal.error(`Try '${session.program} --help' for more information\n`);
+    if (error.hint !== '') session.terminal.error(error.hint);
+    return error.exitCode;
+  }
+  if (error instanceof BlockError) {
+    session.report(error.kind === 'internal' ? `${error.describe()}\n${error.stack ?? ''}` : ownMessage(error));
+    return 1;
+  }
+  throw error;
+}

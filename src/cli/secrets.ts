@@ -1,0 +1,45 @@
+/** `--object secret,…`: passphrases for encrypted images. */
+import { readFileSync } from 'node:fs';
+import type { BlockGraph } from '../node/index.ts';
+import { Failure } from './failure.ts';
+import { pairs } from './key-values.ts';
+import { systemMessage } from './words.ts';
+
+/**
+ * Gives a graph the secret that an option describes.
+ *
+ * @param definition `secret,id=NAME,data=TEXT` or `secret,id=NAME,file=PATH`, with `format=raw` or `base64`
+ * @throws Failure
+ */
+export function addSecret(graph: BlockGraph, definition: string): void {
+  const [kind, ...rest] = definition.split(',');
+  const type = kind!.replace(/^qom-type=/, '');
+  if (type !== 'secret') throw new Failure(`invalid object type: ${type}`);
+  const values = Object.fromEntries(pairs(rest.join(','))) as Partial<Record<string, string>>;
+  const { id, data, file, format = 'raw', ...others } = values;
+  const unknown = Object.keys(others)[0];
+  if (unknown !== undefined) throw new Failure(`Parameter '${unknown}' is unexpected`);
+  if (id === undefined) throw new Failure("Parameter 'id' is missing");
+  if (format !== 'raw' && format !== 'base64') throw new Failure(`Invalid parameter '${format}'`);
+  graph.secrets.add(id, decode(readSecret(data, file), format));
+}
+
+function readSecret(data: string | undefined, file: string | undefined): Uint8Array {
+  if (data !== undefined && file !== undefined) throw new Failure("'file' and 'data' are mutually exclusive");
+  if (data !== undefined) return new TextEncoder().encode(data);
+  if (file === undefined) throw new Failure("Must provide 'file' or 'data'");
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw new Failure(
+      `Unable to read ${file}: Failed to open file “${file}”: ${systemMessage(error) ?? String(error)}`,
+    );
+  }
+}
+
+function decode(bytes: Uint8Array, format: 'raw' | 'base64'): Uint8Array {
+  if (format === 'raw') return bytes;
+  const text = new TextDecoder().decode(bytes).replace(/\s+/g, '');
+  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(text) || text.length % 4 !== 0) throw new Failure('Base64 data is not valid');
+  return Buffer.from(text, 'base64');
+}

@@ -1,0 +1,163 @@
+/** What a command works with: a graph, a terminal, and how images are opened for the tools of the command line. */
+import {
+  createNodeGraph,
+  nestOptions,
+  parseFilename,
+  probeImage,
+  startAsync,
+  type BlockBackend,
+  type BlockdevOptions,
+} from '../node/index.ts';
+import type { BlockGraph, OpenPolicy, ReferenceRequest } from '../node/index.ts';
+import { Failure } from './failure.ts';
+import { parseKeyValues } from './key-values.ts';
+import { beside } from './paths.ts';
+import { addSecret } from './secrets.ts';
+import type { Terminal } from './terminal.ts';
+import { openMessage } from './words.ts';
+
+/** An image as it is named on a command line. */
+export interface ImageName {
+  /** A path, a URL, `json:{…}`, or with `imageOpts` an option string. */
+  readonly name: string;
+  /** Without it, it is probed. */
+  readonly format?: string | undefined;
+  readonly imageOpts?: boolean | undefined;
+}
+
+export interface OpenSettings {
+  readonly readOnly: boolean;
+  readonly forceShare?: boolean | undefined;
+  /** Opens nothing that the image names. */
+  readonly inspect?: boolean;
+  readonly check?: boolean;
+  /** Leaves the backing file closed, or takes a node that is open for it. */
+  readonly backing?: string | null;
+}
+
+const rawWarning = (name: string) =>
+  `WARNING: Image format was not specified for '${name}' and probing guessed raw.\n` +
+  '         Automatically detecting the format is dangerous for raw images, write operations on block 0 will be restricted.\n' +
+  "         Specify the 'raw' format explicitly to remove the restrictions.\n";
+
+export class Session {
+  readonly graph: BlockGraph;
+  readonly terminal: Terminal;
+  /** What messages begin with: `spindle-img`. */
+  readonly program: string;
+  readonly #open = new Set<BlockBackend>();
+
+  constructor(program: string, terminal: Terminal, graph: BlockGraph = createNodeGraph()) {
+    this.program = program;
+    this.terminal = terminal;
+    this.graph = graph;
+  }
+
+  out(text: string): void {
+    this.terminal.out(text);
+  }
+
+  /** A message on stderr, with the program's name before it. */
+  report(message: string): void {
+    this.terminal.error(`${this.program}: ${message}\n`);
+  }
+
+  /** `--object secret,id=…,data=…` or `file=…`. @throws Failure */
+  addObject(definition: string): void {
+    addSecret(this.graph, definition);
+  }
+
+  /**
+   * Opens an image as QEMU's tools do: whatever it names is opened too, for these are its user's own files.
+   *
+   * @throws Failure `Could not open '…': …`
+   */
+  async open(image: ImageName, settings: OpenSettings): Promise<BlockBackend> {
+    try {
+      const options = await this.#nodeOptions(image, settings);
+      const backend = await this.graph.open(options, policy(settings));
+      this.#open.add(backend);
+      return backend;
+    } catch (error) {
+      if (error instanceof Failure) throw error;
+      throw new Failure(`Could not open '${image.name}': ${openMessage(error)}`);
+    }
+  }
+
+  /** Closes an image, with everything written. @throws BlockError */
+  async close(backend: BlockBackend): Promise<void> {
+    this.#open.delete(backend);
+    await this.graph.close(backend);
+  }
+
+  /** Closes what is still open when a command ends, after a failure: its own message has been printed. */
+  async closeAll(): Promise<void> {
+    for (const backend of [...this.#open].toReversed()) {
+      this.#open.delete(backend);
+      await this.graph.close(backend).catch((error: unknown) => {
+        this.report(openMessage(error));
+      });
+    }
+  }
+
+  /** Options of a protocol node for a name, or of whatever `json:` describes. @throws Failure */
+  fileOptions(name: string): BlockdevOptions {
+    return parseFilename(this.graph.drivers, name);
+  }
+
+  async #nodeOptions(image: ImageName, settings: OpenSettings): Promise<BlockdevOptions> {
+    const given = this.#givenOptions(image);
+    const generic = {
+      ...(settings.readOnly ? { 'read-only': true } : {}),
+      ...(settings.forceShare === true ? { 'force-share': true } : {}),
+      ...(settings.backing === undefined ? {} : { backing: settings.backing }),
+      'backing-identity': 'ignore',
+    };
+    if (given.driver !== undefined) return { ...generic, ...given };
+    const { file } = given as { file: BlockdevOptions };
+    const shared = settings.forceShare === true ? { 'force-share': true } : {};
+    const { format } = await startAsync(probeImage(this.graph, { ...file, ...shared }));
+    if (format === 'raw' && !settings.readOnly) this.terminal.error(rawWarning(image.name));
+    return { ...generic, ...given, driver: format };
+  }
+
+  /** With a driver, or with `file` alone: then the format is to be probed. */
+  #givenOptions({ name, format, imageOpts }: ImageName): BlockdevOptions {
+    const driver = format === undefined ? {} : { driver: format };
+    if (imageOpts === true) return this.#imageOptions(nestOptions(parseKeyValues(name)));
+    const options = this.fileOptions(name);
+    if (!name.startsWith('json:')) return { ...driver, file: options };
+    return { ...this.#imageOptions(options), ...driver };
+  }
+
+  /** A `filename` without a driver is one of any protocol. */
+  #imageOptions(options: BlockdevOptions): BlockdevOptions {
+    const { filename, file, ...others } = options;
+    if (options.driver === undefined && typeof filename === 'string') {
+      return { ...others, file: this.fileOptions(filename) };
+    }
+    if (typeof file !== 'object' || file === null) return options;
+    const { driver, filename: below, ...rest } = file as BlockdevOptions;
+    if (driver !== undefined || typeof below !== 'string') return options;
+    return { ...options, file: { ...this.fileOptions(below), ...rest } };
+  }
+}
+
+function policy(settings: OpenSettings): Partial<OpenPolicy> {
+  return {
+    references: besideImage,
+    inspect: settings.inspect === true,
+    check: settings.check === true,
+  };
+}
+
+/** Names in an image are seen from its folder, and shown as QEMU shows them: put together as text. */
+function besideImage({ filename, parentFilename, options, child }: ReferenceRequest): BlockdevOptions {
+  const identity = child === 'backing' ? { 'backing-identity': 'ignore' } : {};
+  const file = options['file'] as BlockdevOptions | undefined;
+  if (filename.startsWith('json:')) return { ...options, ...identity };
+  const own = file ?? options;
+  if (own.driver !== 'file') return { ...options, ...identity };
+  const place = { ...own, filename: beside(parentFilename, filename.replace(/^file:/, '')) };
+  return file === undefined ? place : { ...options, file: place, ...identity };
+}

@@ -1,0 +1,43 @@
+/** Numbers and sizes as qemu-img reads and prints them. */
+import { parseSize } from '../block/options.ts';
+import { Failure } from './failure.ts';
+
+/** What qemu-img takes for the largest of all sizes. Ours end at 2^53. */
+const INT64_MAX = 9_223_372_036_854_775_807n;
+
+interface Range {
+  readonly min?: number;
+  readonly max?: number;
+}
+
+/**
+ * Reads a size with an optional suffix.
+ *
+ * @param what what it is, for messages: `image size`
+ * @throws Failure in qemu-img's words
+ */
+export function sizeArgument(what: string, text: string, { min = 0, max }: Range = {}): number {
+  const size = parseSize(text.trimStart());
+  if (size === undefined && !looksLikeSize(text)) {
+    throw new Failure(`Invalid ${what} specified. You may use k, M, G, T, P or E suffixes for`, {
+      moreMessages: ['kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.'],
+    });
+  }
+  if (size === undefined || size < min || (max !== undefined && size > max)) {
+    throw new Failure(`Invalid ${what} specified. Must be between ${min} and ${max ?? INT64_MAX}.`);
+  }
+  return size;
+}
+
+function looksLikeSize(text: string): boolean {
+  return /^\s*(\d+(\.\d+)?[bkmgtpe]?|0x[0-9a-f]+)$/i.test(text);
+}
+
+const SUFFIXES = ['', 'Ki', 'Mi', 'Gi', 'Ti', 'Pi', 'Ei'];
+
+/** A size for people, with three digits: `1.5 GiB`. The unit goes up at 1000, so that there are never four. */
+export function humanSize(bytes: number): string {
+  let power = 0;
+  while (power < SUFFIXES.length - 1 && bytes / 1024 ** power >= 1000) power++;
+  return `${Number((bytes / 1024 ** power).toPrecision(3))} ${SUFFIXES[power]}B`;
+}

@@ -1,0 +1,13 @@
+#!/usr/bin/env node
+/** `spindle-img`: the process around the commands. */
+import { runCommand } from './img/main.ts';
+import { processTerminal } from './terminal.ts';
+
+const stop = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  // The first asks the command to clean up, the second finds the default and ends the process.
+  process.once(signal, () => {
+    stop.abort(signal);
+  });
+}
+process.exitCode = await runCommand(process.argv.slice(2), processTerminal(stop.signal));

@@ -1,0 +1,92 @@
+/** Errors in the words in which QEMU's tools print them, where scripts could look for those. */
+import { BlockError } from '../block/error.ts';
+
+/** What the C library says of the errors that files give. POSIX, strerror(3). */
+const SYSTEM_MESSAGES: Readonly<Record<string, string>> = {
+  EACCES: 'Permission denied',
+  EAGAIN: 'Resource temporarily unavailable',
+  EBUSY: 'Device or resource busy',
+  EDQUOT: 'Disk quota exceeded',
+  EEXIST: 'File exists',
+  EFBIG: 'File too large',
+  EINVAL: 'Invalid argument',
+  EIO: 'Input/output error',
+  EISDIR: 'Is a directory',
+  ELOOP: 'Too many levels of symbolic links',
+  EMFILE: 'Too many open files',
+  ENAMETOOLONG: 'File name too long',
+  ENODEV: 'No such device',
+  ENOENT: 'No such file or directory',
+  ENOSPC: 'No space left on device',
+  ENOTDIR: 'Not a directory',
+  ENXIO: 'No such device or address',
+  EPERM: 'Operation not permitted',
+  EROFS: 'Read-only file system',
+  ETXTBSY: 'Text file busy',
+};
+
+/** What the errors of the core are when no system call is behind them. */
+const KIND_MESSAGES: Readonly<Record<string, string>> = {
+  io: SYSTEM_MESSAGES['EIO']!,
+  'no-space': SYSTEM_MESSAGES['ENOSPC']!,
+  'not-found': SYSTEM_MESSAGES['ENOENT']!,
+};
+
+/** What the operating system said, if an error comes from it. */
+export function systemMessage(error: unknown): string | undefined {
+  for (let inner = error; inner instanceof Error; inner = inner.cause) {
+    const code = 'code' in inner ? String(inner.code) : '';
+    if (Object.hasOwn(SYSTEM_MESSAGES, code)) return SYSTEM_MESSAGES[code];
+  }
+  return undefined;
+}
+
+/** An error of a request, as the C library would name it: `Input/output error`. */
+export function requestMessage(error: unknown): string {
+  const known = systemMessage(error) ?? (error instanceof BlockError ? KIND_MESSAGES[error.kind] : undefined);
+  return known ?? messageOf(error);
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Why something could not be opened, without the name of the image that was asked for. */
+export function openMessage(error: unknown): string {
+  if (!(error instanceof BlockError)) return messageOf(error);
+  const system = systemMessage(error);
+  const { filename = '', driver = '', via = [] } = error.context;
+  const belowTop = 'Could not open backing file: '.repeat(via.length);
+  if (system !== undefined) return `${belowTop}Could not open '${filename}': ${system}`;
+  if (/^This is no | has at least \d+ bytes, this one /.test(error.message))
+    return `${belowTop}Image is not in ${driver} format`;
+  if (error.message.startsWith('It is ') && driver === 'file') {
+    return `${belowTop}'file' driver requires '${filename}' to be a regular file`;
+  }
+  return belowTop + ownMessage(error);
+}
+
+/** The core's own words, with QEMU's in their place where they name the same thing. */
+export function ownMessage(error: BlockError): string {
+  const { message } = error;
+  const noDriver = /^There is no (?:driver|format|protocol) '(.*?)'; there are/.exec(message);
+  if (noDriver !== null) return `Unknown driver '${noDriver[1]}'`;
+  const noProtocol = /^Unknown protocol '(.*?)' in the name/.exec(message);
+  if (noProtocol !== null) return `Unknown protocol '${noProtocol[1]}'`;
+  const notOneOf = /^Option '(.*?)' of .* must be one of .*, not '(.*)'$/.exec(message);
+  // The option has had two names, and QEMU's tools answer with the newer one.
+  if (notOneOf !== null) {
+    const name = notOneOf[1] === 'compat' ? 'version' : notOneOf[1];
+    return `Parameter '${name}' does not accept value '${notOneOf[2]}'`;
+  }
+  return message;
+}
+
+/** Why an image could not be made. */
+export function createMessage(error: BlockError, filename: string): string {
+  const system = systemMessage(error);
+  if (system === undefined) return ownMessage(error);
+  return error.context.op === 'open' || error.context.op === 'create'
+    ? `Could not create '${filename}': ${system}`
+    : system;
+}

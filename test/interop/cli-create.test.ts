@@ -1,0 +1,83 @@
+import { afterAll, beforeAll, test } from 'vitest';
+import { makeCliFixture } from '../support/cli-fixture.ts';
+import { compareTools, tableLines } from '../support/cli-table.ts';
+import { describeWithQemu, TemporaryFolder } from '../support/qemu.ts';
+
+const TABLE = `
+  create -f qcow2 x.qcow2 1M => x.qcow2
+  create -f qcow2 x.qcow2 1000 => x.qcow2
+  create -f qcow2 -o size=3k x.qcow2 => x.qcow2
+  create -q -f qcow2 x.qcow2 1.5G => x.qcow2
+  create x.raw 1M => x.raw
+  create -f raw x.raw 1000 => x.raw
+  create -f raw -o preallocation=full x.raw 1M => x.raw
+  create -f raw -o preallocation=falloc x.raw 1M => x.raw
+  create -f qcow2 -o cluster_size=4k,compat=0.10 x.qcow2 10M => x.qcow2
+  create -f qcow2 -o cluster_size=2M,refcount_bits=1,lazy_refcounts=on x.qcow2 10M => x.qcow2
+  create -f qcow2 -o preallocation=metadata x.qcow2 10M => x.qcow2
+  create -f qcow2 -o preallocation=full -o cluster_size=8k x.qcow2 1M => x.qcow2
+  create -f qcow2 -b base.qcow2 -F qcow2 x.qcow2 => x.qcow2
+  create -f qcow2 -b base.qcow2 -F qcow2 x.qcow2 5M => x.qcow2
+  create -f qcow2 -o backing_file=data.raw,backing_fmt=raw x.qcow2 => x.qcow2
+  create -f qcow2 -u -b 'no,such"file' -F raw x.qcow2 1M
+  create -f qcow2 -b nofile -F raw x.qcow2
+  create -f qcow2 -b orphan.qcow2 -F qcow2 x.qcow2
+  create -f qcow2 -b data.raw x.qcow2
+  create -f qcow2 -b base.qcow2 x.qcow2
+  create -f qcow2 -u -b base.qcow2 x.qcow2 1M
+  create -f qcow2 -b x.qcow2 -F qcow2 x.qcow2 1M
+  create -f qcow2 -b data.raw -F foo x.qcow2
+  create -f qcow2 -b data.raw -F qcow2 x.qcow2
+  create -f raw -b base.qcow2 -F qcow2 x.raw 1M
+  create -f qcow2 -F qcow2 x.qcow2 1M
+  create -f qcow2 data.qcow2 1M => data.qcow2
+  create
+  create x
+  create ''
+  create -f foo x 1M
+  create -f qcow2 x 1Z
+  create -f qcow2 x 1M 2M
+  create -f qcow2 x 9E
+  create -f qcow2 x 9000P
+  create -f qcow2 x -1
+  create -f qcow2 x -- -1
+  create -f qcow2 -o size=1M x 2M
+  create -f qcow2 -o size=xx x
+  create -f qcow2 -o foo=bar x 1M
+  create -f qcow2 -o cluster_size=3 x 1M
+  create -f qcow2 -o cluster_size=4M x 1M
+  create -f qcow2 -o lazy_refcounts=maybe x 1M
+  create -f qcow2 -o preallocation=foo x 1M
+  create -f qcow2 -o refcount_bits=3 x 1M
+  create -f qcow2 -o compat=0.10,refcount_bits=8 x 1M
+  create -f qcow2 -o compat=0.10,lazy_refcounts=on x 1M
+  create -f qcow2 -o compat=9 x 1M
+  create -f qcow2 -o cluster_size=512 x 1P
+  create nofolder/x 1M
+  create -f qcow2 nofolder/x 1M
+  create -q -f qcow2 --object secret,id=s,data=x x.qcow2 1M => x.qcow2
+  create -q -f qcow2 --obj secret,id=s,data=x x.qcow2 1M => x.qcow2
+  create -q -f qcow2 --object=secret,id=s,data=x x.qcow2 1M => x.qcow2
+  create -q -f qcow2 --object secret,data=x x.qcow2 1M
+  create -fqcow2 -qo cluster_size=64k x.qcow2 1M => x.qcow2
+  create -f
+  create -Z x 1M
+  create --nonsense x 1M
+  foo
+  frob --help
+  --frob
+`;
+
+describeWithQemu('spindle-img beside qemu-img: create and the command line', () => {
+  const fixture = new TemporaryFolder();
+  const work = new TemporaryFolder();
+  beforeAll(() => makeCliFixture(fixture.path));
+  afterAll(() => {
+    fixture[Symbol.dispose]();
+    work[Symbol.dispose]();
+  });
+
+  test.each(tableLines(TABLE))('%s', async (_, line) => {
+    await compareTools(fixture.path, work.path, line);
+  });
+});

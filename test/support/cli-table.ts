@@ -1,0 +1,106 @@
+/** Command lines that are run through qemu-img and spindle-img alike, and must answer alike. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import { runCommand } from '../../src/cli/img/main.ts';
+import { runTool, type ToolResult } from './qemu.ts';
+
+/** Runs spindle-img in this process. */
+export async function spindleImg(...args: string[]): Promise<ToolResult> {
+  let stdout = '';
+  let stderr = '';
+  const code = await runCommand(args, {
+    out: (text) => {
+      stdout += text;
+    },
+    error: (text) => {
+      stderr += text;
+    },
+  });
+  return { code, stdout, stderr };
+}
+
+/** One line of a table. */
+interface TableLine {
+  readonly text: string;
+  /** One command line after the other. */
+  readonly commands: readonly (readonly string[])[];
+  /** Images that must be the same disk afterwards. */
+  readonly images: readonly string[];
+  /** Our own words are better: only what is on stdout, and whether it failed, is compared. */
+  readonly ownWords: boolean;
+}
+
+/**
+ * Reads a table: one test a line. `a; b` are two command lines, `=> x.qcow2` names images to compare afterwards, `~` in front says
+ * that what is on stderr is in our own words. Words with spaces stand in single quotes.
+ */
+export function tableLines(table: string): (readonly [text: string, line: TableLine])[] {
+  return table
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !line.startsWith('#'))
+    .map((text) => {
+      const ownWords = text.startsWith('~');
+      const [commands = '', images = ''] = text.replace(/^~\s*/, '').split('=>');
+      const line = {
+        text,
+        commands: commands.split(/;\s/).map((command) => words(command)),
+        images: words(images),
+        ownWords,
+      };
+      return [text, line] as const;
+    });
+}
+
+function words(text: string): string[] {
+  return [...text.matchAll(/'([^']*)'|\S+/g)].map((match) => match[1] ?? match[0]);
+}
+
+/** Runs a line in two copies of a folder, once with each tool, and compares. */
+export async function compareTools(fixture: string, work: string, line: TableLine): Promise<void> {
+  const theirs = join(work, 'theirs');
+  const ours = join(work, 'ours');
+  for (const folder of [theirs, ours]) {
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder);
+    execFileSync('cp', ['-a', '--sparse=always', `${fixture}/.`, folder]);
+  }
+  const before = process.cwd();
+  try {
+    for (const command of line.commands) {
+      process.chdir(theirs);
+      const wanted = await runTool('qemu-img', command);
+      process.chdir(ours);
+      const found = await spindleImg(...command);
+      expect(normalised(found, line.ownWords), command.join(' ')).toEqual(normalised(wanted, line.ownWords));
+    }
+  } finally {
+    process.chdir(before);
+  }
+  for (const image of line.images) await sameImage(join(theirs, image), join(ours, image));
+}
+
+function normalised({ code, stdout, stderr }: ToolResult, ownWords: boolean): ToolResult {
+  const plain = (text: string) =>
+    text
+      .replaceAll(/(qemu|spindle)-img(?=: )/g, 'IMG')
+      .replaceAll(/'(qemu|spindle)-img --help'/g, "'IMG --help'")
+      // Two tools are never run in the same moment.
+      .replaceAll(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d/g, 'DATE')
+      .replaceAll(/"date-n?sec": \d+/g, '"date": 0')
+      .replaceAll(/completed in [\d.]+ seconds/g, 'completed');
+  return { code, stdout: plain(stdout), stderr: ownWords ? (stderr === '' ? '' : 'MESSAGE') : plain(stderr) };
+}
+
+/** Both are there and hold the same disk, in qemu-img's eyes; ours passes its check. */
+async function sameImage(theirs: string, ours: string): Promise<void> {
+  expect(existsSync(ours), `${ours} exists`).toBe(existsSync(theirs));
+  if (!existsSync(theirs)) return;
+  const compared = await runTool('qemu-img', ['compare', '-U', theirs, ours]);
+  expect(compared, ours).toEqual({ code: 0, stdout: 'Images are identical.\n', stderr: '' });
+  const checked = await runTool('qemu-img', ['check', '-U', ours]);
+  // 63: a format without checks.
+  expect([0, 63], checked.stdout + checked.stderr).toContain(checked.code);
+}
