@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** `spindle-img`: the process around the commands. */
 import { runCommand } from './img/main.ts';
-import { processTerminal } from './terminal.ts';
+import { processTerminal } from './shared/terminal.ts';
 
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {

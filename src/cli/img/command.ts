@@ -1,6 +1,6 @@
-import type { GivenOption, OptionSpecs, ParsedArguments } from '../arguments.ts';
-import { Failure } from '../failure.ts';
-import type { Session } from '../session.ts';
+import type { GivenOption, OptionSpecs, ParsedArguments } from '../shared/arguments.ts';
+import { Failure } from '../shared/failure.ts';
+import type { Session } from '../shared/session.ts';
 
 /** One command of spindle-img. */
 export interface Command {

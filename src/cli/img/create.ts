@@ -1,12 +1,12 @@
 /** `create`: a new, empty image. */
 import { BlockError, createImage, startAsync, type FormatDriver } from '../../node/index.ts';
-import { createValues, formatNamed, optionHelp, type CreateValues } from '../create-options.ts';
-import { Failure, usageError } from '../failure.ts';
-import { asksForHelp } from '../key-values.ts';
-import { beside } from '../paths.ts';
-import type { Session } from '../session.ts';
-import { sizeArgument } from '../sizes.ts';
-import { createMessage, openMessage } from '../words.ts';
+import { createValues, formatNamed, optionHelp, type CreateValues } from '../shared/create-options.ts';
+import { Failure, usageError } from '../shared/failure.ts';
+import { asksForHelp } from '../shared/key-values.ts';
+import { beside } from '../shared/paths.ts';
+import type { Session } from '../shared/session.ts';
+import { sizeArgument } from '../shared/sizes.ts';
+import { createMessage, openMessage } from '../shared/words.ts';
 import type { Command, Given } from './command.ts';
 import { formattingLine } from './create-line.ts';
 

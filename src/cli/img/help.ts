@@ -1,6 +1,6 @@
 /** What `--help` and `--version` print. The options are qemu-img's; the words are this project's. */
 import type { DriverSet } from '../../node/index.ts';
-import { version } from '../version.ts';
+import { version } from '../shared/version.ts';
 
 export function versionText(): string {
   return `spindle-img version ${version}\nMIT licensed; commands and options are those of qemu-img 7.2\n`;

@@ -1,11 +1,11 @@
 /** `info`: what an image is, and what it stands on. */
 import { imageInfo, imageSnapshots, startAsync, type ImageInfo, type SnapshotInfo } from '../../node/index.ts';
-import { Failure } from '../failure.ts';
-import { orderedEntries, prettyJson } from '../json.ts';
-import { beside } from '../paths.ts';
-import type { ImageName, Session } from '../session.ts';
-import { humanSize } from '../sizes.ts';
-import { snapshotList } from '../snapshot-list.ts';
+import { Failure } from '../shared/failure.ts';
+import { orderedEntries, prettyJson } from '../shared/json.ts';
+import { beside } from '../shared/paths.ts';
+import type { ImageName, Session } from '../shared/session.ts';
+import { humanSize } from '../shared/sizes.ts';
+import { snapshotList } from '../shared/snapshot-list.ts';
 import { COMMON_LONG, onlyImage, wantsJson, type Command, type Given } from './command.ts';
 
 export const info: Command = {

@@ -1,10 +1,10 @@
 /** Which command it is, and how it ends. */
 import { BlockError } from '../../node/index.ts';
-import { parseArguments } from '../arguments.ts';
-import { Failure, usageError } from '../failure.ts';
-import { Session } from '../session.ts';
-import type { Terminal } from '../terminal.ts';
-import { ownMessage } from '../words.ts';
+import { parseArguments } from '../shared/arguments.ts';
+import { Failure, usageError } from '../shared/failure.ts';
+import { Session } from '../shared/session.ts';
+import type { Terminal } from '../shared/terminal.ts';
+import { ownMessage } from '../shared/words.ts';
 import { Given, type Command } from './command.ts';
 import { create } from './create.ts';
 import { helpText, versionText } from './help.ts';

@@ -1,6 +1,6 @@
 /** `--object secret,…`: passphrases for encrypted images. */
 import { readFileSync } from 'node:fs';
-import type { BlockGraph } from '../node/index.ts';
+import type { BlockGraph } from '../../node/index.ts';
 import { Failure } from './failure.ts';
 import { pairs } from './key-values.ts';
 import { systemMessage } from './words.ts';

@@ -1,5 +1,5 @@
 /** Snapshots as a table, as `info` and `snapshot -l` print them. */
-import type { SnapshotInfo } from '../node/index.ts';
+import type { SnapshotInfo } from '../../node/index.ts';
 import { humanSize } from './sizes.ts';
 
 /** @returns the heading and one line for each */

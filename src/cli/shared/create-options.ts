@@ -1,6 +1,6 @@
 /** `-o`: the options of a new image, checked against what its format takes, in qemu-img's words. */
-import type { DriverSet, FormatDriver, OptionSchema, OptionSpec } from '../node/index.ts';
-import { parseSize } from '../node/index.ts';
+import type { DriverSet, FormatDriver, OptionSchema, OptionSpec } from '../../node/index.ts';
+import { parseSize } from '../../node/index.ts';
 import { Failure } from './failure.ts';
 import { parseKeyValues } from './key-values.ts';
 

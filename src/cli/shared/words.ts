@@ -1,5 +1,5 @@
 /** Errors in the words in which QEMU's tools print them, where scripts could look for those. */
-import { BlockError } from '../block/error.ts';
+import { BlockError } from '../../block/error.ts';
 
 /** What the C library says of the errors that files give. POSIX, strerror(3). */
 const SYSTEM_MESSAGES: Readonly<Record<string, string>> = {

@@ -1,5 +1,5 @@
 /** Numbers and sizes as qemu-img reads and prints them. */
-import { parseSize } from '../block/options.ts';
+import { parseSize } from '../../block/options.ts';
 import { Failure } from './failure.ts';
 
 /** What qemu-img takes for the largest of all sizes. Ours end at 2^53. */

@@ -7,8 +7,8 @@ import {
   startAsync,
   type BlockBackend,
   type BlockdevOptions,
-} from '../node/index.ts';
-import type { BlockGraph, OpenPolicy, ReferenceRequest } from '../node/index.ts';
+} from '../../node/index.ts';
+import type { BlockGraph, OpenPolicy, ReferenceRequest } from '../../node/index.ts';
 import { Failure } from './failure.ts';
 import { parseKeyValues } from './key-values.ts';
 import { beside } from './paths.ts';
