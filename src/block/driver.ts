@@ -4,6 +4,7 @@
  * happens to requests on their way.
  */
 import type { Co, MaybePromise } from './co.ts';
+import type { BlockEvent } from './events.ts';
 import type { Extent } from './extent.ts';
 import type { OptionSchema, OptionValues } from './options.ts';
 
@@ -18,6 +19,8 @@ export interface RequestFlags {
   readonly writeUnchanged?: boolean;
   /** Store the data compressed, if the format can. */
   readonly compressed?: boolean;
+  /** What only the backing chain holds is written into this layer before it is given to the reader. QEMU: BDRV_REQ_COPY_ON_READ. */
+  readonly copyOnRead?: boolean;
   /** Fetch into caches only. */
   readonly prefetch?: boolean;
 }
@@ -163,7 +166,7 @@ export interface BlockChild {
   flush(): MaybePromise<void>;
   allocatedSize(): MaybePromise<number | undefined>;
   /** Tells the graph's observers (blkdebug, tests) that the driver is at a named point. QEMU: BLKDBG_EVENT. */
-  event(name: string): void;
+  event(name: BlockEvent): void;
 }
 
 // ── Formats ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -489,19 +492,81 @@ export interface FilterDriver<Schema extends OptionSchema = OptionSchema> {
   readonly kind: 'filter';
   readonly name: string;
   readonly options: Schema;
-  open(context: OpenContext<OptionValues<Schema>>): Co<Filter>;
+  /** QEMU's name of the child that requests are passed on to; without it `file`. */
+  readonly childName?: string;
+  /**
+   * Options for a filename with the filter's prefix (`blkdebug:config:image`), or undefined if it has none.
+   *
+   * @throws BlockError `invalid` when it has the prefix and the rest is not complete
+   */
+  parseFilename?(filename: string): BlockdevOptions | undefined;
+  open(context: FilterContext<OptionValues<Schema>>): Co<Filter>;
+}
+
+/** What a filter may ask for while it is opened. `file` is the child that requests are passed on to, whatever its name. */
+export interface FilterContext<Options = Readonly<Record<string, unknown>>> extends OpenContext<Options> {
+  /**
+   * Reads a small file that the caller's own options name, such as a file of rules.
+   *
+   * @param maxBytes a larger one is refused. @throws BlockError `invalid`, `not-found`, and what its protocol reports
+   */
+  readFile(filename: string, maxBytes: number): Co<Uint8Array>;
+  /** What the caller gave to the graph under an id (`--object`), of whatever type. @throws BlockError `not-found` */
+  object(id: string): unknown;
+  /**
+   * Whether the layers of `file` hold the start of a range: all down to `bottom` and that one too.
+   *
+   * @param bottom name of a node of the chain. @returns the answer, and how many bytes it is true for, 1 or more
+   */
+  allocatedAbove(offset: number, length: number, bottom: string): Co<{ length: number; allocated: boolean }>;
 }
 
 /** A filter never changes what is read. A method that is missing passes straight through. */
 export interface Filter {
+  /** No method but `close` ever returns a promise of its own making: over synchronous children the filter is synchronous too. */
+  readonly synchronous?: boolean;
+  /** What requests to the filter must look like; the core aligns and splits them. Missing: as for its child. */
+  readonly limits?: FilterLimits;
+  /** Bytes, where that is not the child's length. */
+  length?(next: BlockChild): number;
   read?(next: BlockChild, offset: number, buffer: Uint8Array, flags: RequestFlags): MaybePromise<void>;
   write?(next: BlockChild, offset: number, data: Uint8Array, flags: RequestFlags): MaybePromise<void>;
   writeZeroes?(next: BlockChild, offset: number, length: number, flags: RequestFlags): MaybePromise<void>;
   discard?(next: BlockChild, offset: number, length: number): MaybePromise<void>;
   flush?(next: BlockChild): MaybePromise<void>;
-  event?(name: string): void;
-  readonly limits?: BlockLimits;
-  close?(): MaybePromise<void>;
+  truncate?(next: BlockChild, length: number): MaybePromise<void>;
+  /** Somebody asks what a range is. May wait or fail; the answer itself comes from below. */
+  beforeStatus?(offset: number, length: number): MaybePromise<void>;
+  event?(name: BlockEvent): void;
+  /** For those that debug: stopping requests at events. */
+  readonly debug?: DebugPoints;
+  /** From now on requests may not be held back, and those that are held back go on, in order. Pairs with `drainEnd`; may nest. */
+  drainBegin?(): void;
+  drainEnd?(): void;
+  /** The child is still open. */
+  close?(next: BlockChild): MaybePromise<void>;
+}
+
+/** Told when a request is stopped at a breakpoint, and when it goes on. */
+export type SuspendObserver = (what: 'suspended' | 'resumed', tag: string) => void;
+
+/** Breakpoints at events. QEMU: bdrv_debug_breakpoint and its fellows. */
+export interface DebugPoints {
+  /** Stops the next request that passes an event. @throws BlockError `not-found` for what is no event */
+  breakpoint(event: string, tag: string): void;
+  /** Forgets the breakpoints of a tag and lets the requests go on that it stopped. @returns whether there were any */
+  removeBreakpoint(tag: string): boolean;
+  /** Lets a stopped request go on. @returns whether there was one */
+  resume(tag: string): boolean;
+  isSuspended(tag: string): boolean;
+  observe(observer: SuspendObserver | undefined): void;
+}
+
+export interface FilterLimits extends BlockLimits {
+  /** Longest write-zeroes request; 0 means no limit. Longer ones are split. */
+  readonly writeZeroesMax: number;
+  /** Longest discard; 0 means no limit. */
+  readonly discardMax: number;
 }
 
 export type BlockDriver = ProtocolDriver | FormatDriver | FilterDriver;

@@ -3,7 +3,8 @@ export { startAsync, type Co, type MaybePromise } from './co.ts';
 export type * from './driver.ts';
 export { BlockError, BLOCK_ERROR_KINDS, type BlockErrorContext, type BlockErrorKind } from './error.ts';
 export type { BlockStatus, Extent } from './extent.ts';
-export { filterDrivers } from './filter/index.ts';
+export { BLOCK_EVENTS, type BlockEvent } from './events.ts';
+export { filterDrivers, ThrottleGroup, type ThrottleClock } from './filter/index.ts';
 export { formatDrivers } from './format/index.ts';
 export { BlockBackend } from './graph/backend.ts';
 export {

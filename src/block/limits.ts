@@ -18,6 +18,9 @@ export const PROBE_BYTES = 4096;
 /** Zeroes are written from one shared buffer of this size where a storage cannot make them itself. */
 export const ZERO_BUFFER_BYTES = 1024 * 1024;
 
+/** Copy-on-read fills an image in pieces of about this many bytes. */
+export const COPY_ON_READ_BYTES = 1024 * 1024;
+
 /** An allocating write up to this size is joined with its copied edges into one write; above it three writes cost less. */
 export const JOINED_WRITE_BYTES = 1024 * 1024;
 

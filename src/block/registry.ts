@@ -50,6 +50,10 @@ export function parseFilename(drivers: DriverSet, filename: string): BlockdevOpt
     const options = protocol.parseFilename?.(filename);
     if (options !== undefined) return options;
   }
+  for (const filter of drivers.filters) {
+    const options = filter.parseFilename?.(filename);
+    if (options !== undefined) return options;
+  }
   const prefix = /^([a-z][a-z0-9+.-]{1,31}):/i.exec(filename)?.[1];
   if (prefix !== undefined && !filename.startsWith('./')) {
     throw new BlockError('unsupported', `Unknown protocol '${prefix}' in the name '${filename}'`, { filename });
@@ -79,10 +83,7 @@ function parseJsonName(filename: string): BlockdevOptions {
 export function nestOptions(flat: Readonly<Record<string, unknown>>): BlockdevOptions {
   const nested: Record<string, unknown> = Object.create(null) as Record<string, unknown>;
   for (const [key, value] of Object.entries(flat)) {
-    const plain =
-      typeof value === 'object' && value !== null && !Array.isArray(value) && isPlain(value)
-        ? nestOptions(value as Readonly<Record<string, unknown>>)
-        : value;
+    const plain = isOptions(value) ? nestOptions(value) : value;
     const dot = key.indexOf('.');
     if (dot <= 0) nested[key] = merge(nested[key], plain);
     else nested[key.slice(0, dot)] = merge(nested[key.slice(0, dot)], nestOptions({ [key.slice(dot + 1)]: plain }));
@@ -95,7 +96,16 @@ function isPlain(value: object): boolean {
   return prototype === Object.prototype || prototype === null;
 }
 
+/** What was added last wins where both say something; objects are joined key by key, however deep. */
 function merge(present: unknown, added: unknown): unknown {
-  const bothObjects = typeof present === 'object' && present !== null && typeof added === 'object' && added !== null;
-  return bothObjects ? { ...present, ...added } : added;
+  if (!isOptions(present) || !isOptions(added)) return added;
+  const joined = Object.assign(Object.create(null) as Record<string, unknown>, present);
+  for (const [key, value] of Object.entries(added)) {
+    joined[key] = Object.hasOwn(joined, key) ? merge(joined[key], value) : value;
+  }
+  return { ...joined };
+}
+
+function isOptions(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && isPlain(value);
 }

@@ -11,6 +11,8 @@ export class BlockBackend {
   #inFlight = 0;
   #quiesced = 0;
   #closed = false;
+  /** A node for each `quiesce` that is not ended yet. */
+  readonly #drained: BlockNode[] = [];
   #idle: (() => void)[] = [];
   #resumed: (() => void)[] = [];
 
@@ -107,6 +109,10 @@ export class BlockBackend {
   /** Holds new requests back, and waits until none is in flight. Pairs with `resume`. QEMU: drained section. */
   *quiesce(): Co<void> {
     this.#quiesced++;
+    // Filters below let go of what they hold back, or the requests that this waits for would never be done.
+    const { node } = this;
+    node.drainBegin();
+    this.#drained.push(node);
     while (this.#inFlight > 0) {
       yield new Promise<void>((resolve) => {
         this.#idle.push(resolve);
@@ -117,6 +123,7 @@ export class BlockBackend {
   /** Lets requests through again, those that were held back first. */
   resume(): void {
     this.#quiesced--;
+    this.#drained.pop()?.drainEnd();
     if (this.#quiesced > 0) return;
     for (const wake of this.#resumed.splice(0)) wake();
   }

@@ -1,6 +1,7 @@
 import type { MaybePromise } from '../co.ts';
 import { NO_FLAGS, type BlockChild, type ChildRole, type RequestFlags } from '../driver.ts';
 import { BlockError } from '../error.ts';
+import type { BlockEvent } from '../events.ts';
 import type { BlockNode } from './node.ts';
 import type { Permissions } from './permission.ts';
 
@@ -13,6 +14,7 @@ export class Child implements BlockChild {
   readonly roles: ReadonlySet<ChildRole>;
   readonly permissions: Permissions;
   readonly #mayWrite: boolean;
+  readonly #mayWriteUnchanged: boolean;
 
   constructor(
     name: string,
@@ -27,6 +29,7 @@ export class Child implements BlockChild {
     this.roles = roles;
     this.permissions = permissions;
     this.#mayWrite = permissions.needed.has('write');
+    this.#mayWriteUnchanged = this.#mayWrite || permissions.needed.has('write-unchanged');
   }
 
   get nodeName(): string {
@@ -46,11 +49,14 @@ export class Child implements BlockChild {
   }
 
   read(offset: number, buffer: Uint8Array, flags: RequestFlags = NO_FLAGS): MaybePromise<void> {
+    if (flags.copyOnRead === true && !this.#mayWriteUnchanged) throw this.#refusal('copy on read', offset);
     return this.node.read(offset, buffer, flags);
   }
 
   write(offset: number, data: Uint8Array, flags: RequestFlags = NO_FLAGS): MaybePromise<void> {
-    if (!this.#mayWrite) throw this.#refusal('write', offset);
+    if (!this.#mayWrite && !(flags.writeUnchanged === true && this.#mayWriteUnchanged)) {
+      throw this.#refusal('write', offset);
+    }
     return this.node.write(offset, data, flags);
   }
 
@@ -77,7 +83,7 @@ export class Child implements BlockChild {
     return this.node.allocatedSize();
   }
 
-  event(name: string): void {
+  event(name: BlockEvent): void {
     this.node.event(name);
   }
 

@@ -8,6 +8,7 @@ import { BlockBackend } from './backend.ts';
 import { Child } from './child.ts';
 import { denyReferences } from './gate.ts';
 import type { BlockNode, GraphClock } from './node.ts';
+import { ObjectStore } from './objects.ts';
 import { NodeOpener, type OpenPolicy } from './opener.ts';
 import { backendPermissions, conflict, type Permissions } from './permission.ts';
 import { SecretStore } from './secrets.ts';
@@ -18,6 +19,8 @@ export class BlockGraph {
   readonly drivers: DriverSet;
   /** Passphrases of encrypted images. */
   readonly secrets = new SecretStore();
+  /** Throttle groups, and what else drivers find by name. */
+  readonly objects = new ObjectStore();
   readonly clock: GraphClock = { generation: 0 };
   readonly #nodes = new Map<string, BlockNode>();
   readonly #backends = new Map<string, BlockBackend>();

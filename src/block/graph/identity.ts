@@ -74,7 +74,10 @@ export function difference(recorded: BaseIdentity, found: BaseIdentity): string 
 /** The storage that holds an image's own bytes: down its `file` children. */
 export function fileOf(node: BlockNode): StorageNode | undefined {
   let current: BlockNode | undefined = node;
-  while (current !== undefined && !(current instanceof StorageNode)) current = current.children.get('file')?.node;
+  while (current !== undefined && !(current instanceof StorageNode)) {
+    // The child that a filter passes requests on to has whatever name its driver gives it.
+    current = current.isFilter ? current.below : current.children.get('file')?.node;
+  }
   return current;
 }
 

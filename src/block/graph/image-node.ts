@@ -2,10 +2,12 @@
 import { isPromise, settle, start, type Co, type MaybePromise } from '../co.ts';
 import type { BlockLimits, FormatDriver, FormatImage, RequestFlags } from '../driver.ts';
 import { BlockError } from '../error.ts';
+import type { BlockEvent } from '../events.ts';
 import type { Extent } from '../extent.ts';
 import { isZero } from '../io/buffers.ts';
 import { discardImage } from '../io/discard.ts';
 import type { ImageLayer } from '../io/layer.ts';
+import { readCopying } from '../io/copy-on-read.ts';
 import { readImagePadded, readTracked } from '../io/read.ts';
 import type { LayerStatus } from '../io/status.ts';
 import type { TrackedRequest } from '../io/tracked.ts';
@@ -75,6 +77,10 @@ export class ImageNode extends BlockNode implements ImageLayer {
     return this.below?.length ?? 0;
   }
 
+  fileEvent(name: BlockEvent): void {
+    this.children.get('file')?.event(name);
+  }
+
   readBacking(offset: number, buffer: Uint8Array): MaybePromise<void> {
     return this.#backing.read(offset, buffer);
   }
@@ -82,6 +88,7 @@ export class ImageNode extends BlockNode implements ImageLayer {
   protected performRead(offset: number, buffer: Uint8Array, flags: RequestFlags): MaybePromise<void> {
     if (buffer.length === 0) return;
     if (offset + buffer.length > this.image.virtualSize) return start(readImagePadded(this, offset, buffer));
+    if (flags.copyOnRead === true && !this.readOnly) return start(readCopying(this, offset, buffer, flags));
     return readTracked(this, offset, buffer, flags);
   }
 
@@ -94,12 +101,14 @@ export class ImageNode extends BlockNode implements ImageLayer {
         mayUnmap: this.#options['detect-zeroes'] === 'unmap' && this.#options.discard === 'unmap',
       });
     }
+    this.requestEvent('pwritev');
     const written = writeImage(this, offset, data, flags);
     return flags.fua === true ? start(this.#thenFlush(written)) : written;
   }
 
   protected performWriteZeroes(offset: number, length: number, flags: RequestFlags): MaybePromise<void> {
     if (length === 0) return;
+    this.requestEvent('pwritev_zero');
     const mayUnmap = flags.mayUnmap === true && this.#options.discard === 'unmap';
     const zeroed = start(this.#zero(offset, length, { ...flags, mayUnmap }));
     return flags.fua === true ? start(this.#thenFlush(zeroed)) : zeroed;
@@ -112,6 +121,7 @@ export class ImageNode extends BlockNode implements ImageLayer {
 
   protected performFlush(): MaybePromise<void> {
     if (this.readOnly) return;
+    this.fileEvent('flush_to_os');
     return this.image.flush === undefined ? start(this.#flushChildren()) : this.image.flush();
   }
 
@@ -151,6 +161,7 @@ export class ImageNode extends BlockNode implements ImageLayer {
   }
 
   *#flushChildren(): Co<void> {
+    this.fileEvent('flush_to_disk');
     for (const child of this.children.values()) if (!child.readOnly) yield* settle(child.flush());
   }
 

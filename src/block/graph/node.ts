@@ -9,6 +9,7 @@ import {
   type RequestFlags,
 } from '../driver.ts';
 import { BlockError, withContext } from '../error.ts';
+import type { BlockEvent } from '../events.ts';
 import type { LayerStatus, StatusLayer } from '../io/status.ts';
 import { RequestTracker, type RequestKind } from '../io/tracked.ts';
 import type { Child } from './child.ts';
@@ -29,7 +30,7 @@ export abstract class BlockNode implements StatusLayer {
   readonly tracker = new RequestTracker();
   readonly clock: GraphClock;
   /** For observers of the driver's named points. */
-  onEvent: ((name: string) => void) | undefined;
+  onEvent: ((name: BlockEvent) => void) | undefined;
   #closed = false;
 
   constructor(nodeName: string, driver: BlockDriver, clock: GraphClock) {
@@ -95,11 +96,13 @@ export abstract class BlockNode implements StatusLayer {
       this.#checkWritable();
       result = this.performWrite(offset, data, flags);
     } catch (error) {
+      this.requestEvent('pwritev_done');
       throw this.#failed(counter, error, 'write', offset, data.length);
     }
     if (isPromise(result)) return start(this.#finish(result, counter, startMs, 'write', offset, data.length));
     counter.count(data.length, startMs);
     this.#wrote(offset + data.length);
+    this.requestEvent('pwritev_done');
   }
 
   writeZeroes(offset: number, length: number, flags: RequestFlags = NO_FLAGS): MaybePromise<void> {
@@ -138,9 +141,23 @@ export abstract class BlockNode implements StatusLayer {
     return this.performClose();
   }
 
-  /** Tells observers that the driver is at a named point; filters below hear of it too. */
-  event(name: string): void {
+  /** A driver above is at a named point: observers of this node hear of it, and so do filters below. */
+  event(name: BlockEvent): void {
     this.onEvent?.(name);
+  }
+
+  /** A request to this node itself is at a named point. Nobody below hears of it: requests there have points of their own. */
+  requestEvent(name: BlockEvent): void {
+    this.onEvent?.(name);
+  }
+
+  /** Requests that a filter here or below holds back go on, and none is held back until `drainEnd`. */
+  drainBegin(): void {
+    for (const child of this.children.values()) child.node.drainBegin();
+  }
+
+  drainEnd(): void {
+    for (const child of this.children.values()) child.node.drainEnd();
   }
 
   #wrote(end: number): void {
@@ -163,6 +180,7 @@ export abstract class BlockNode implements StatusLayer {
     }
     if (isPromise(result)) return start(this.#finish(result, counter, startMs, op, offset, length));
     counter.count(length, startMs);
+    if (op === 'zero') this.requestEvent('pwritev_done');
   }
 
   /** @param startMs -1 when the request was not to be timed: then its time is that which it waits, and that is nearly all */
@@ -181,6 +199,8 @@ export abstract class BlockNode implements StatusLayer {
       if (op === 'write') this.#wrote(offset + length);
     } catch (error) {
       throw this.#failed(counter, error, op, offset, length);
+    } finally {
+      if (op === 'write' || op === 'zero') this.requestEvent('pwritev_done');
     }
   }
 

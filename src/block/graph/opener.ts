@@ -17,6 +17,7 @@ import { findDriver, findFormat, findProtocol, nestOptions, parseFilename } from
 import type { BlockGraph } from './graph.ts';
 import type { Child } from './child.ts';
 import { FilterNode } from './filter-node.ts';
+import { allocatedAbove, readSmallFile } from './filter-opener.ts';
 import { passGate, type ReferencePolicy } from './gate.ts';
 import { decodeIdentity, difference, encodeIdentity, fileOf, identityOf } from './identity.ts';
 import { ImageNode } from './image-node.ts';
@@ -41,13 +42,15 @@ interface Position {
   /** The parent is read-only: so is this one. */
   readonly readOnly: boolean;
   readonly forceShare: boolean;
+  /** What is opened is a file of an image: without a driver its name is that of a protocol, and nothing is probed. */
+  readonly isFile: boolean;
   /** How many images stand above. */
   readonly depth: number;
   /** Files of the images above, to find a chain that bites its tail. */
   readonly above: readonly string[];
 }
 
-const TOP: Position = { readOnly: false, forceShare: false, depth: 0, above: [] };
+const TOP: Position = { readOnly: false, forceShare: false, isFile: false, depth: 0, above: [] };
 
 export class NodeOpener {
   readonly #graph: BlockGraph;
@@ -74,7 +77,7 @@ export class NodeOpener {
   }
 
   *#openNode(given: BlockdevOptions | string, position: Position): Co<BlockNode> {
-    const options = this.#withDriver(given);
+    const options = this.#withDriver(given, position.isFile);
     if (position.depth > this.#policy.maxChainDepth) {
       throw new BlockError(
         'invalid',
@@ -94,23 +97,32 @@ export class NodeOpener {
     }
   }
 
-  /** A name alone is a file whose format is found by probing. */
-  #withDriver(given: BlockdevOptions | string): BlockdevOptions {
+  /** A name alone is a file whose format is found by probing, unless it is to be a file as it is. */
+  #withDriver(given: BlockdevOptions | string, isFile: boolean): BlockdevOptions {
     if (typeof given !== 'string') {
       const options = nestOptions(given);
       const { filename, ...others } = options;
       if (options.driver !== undefined || typeof filename !== 'string') return options;
-      return { ...others, file: parseFilename(this.#graph.drivers, filename) };
+      return this.#named(filename, others, isFile);
     }
-    const options = parseFilename(this.#graph.drivers, given);
-    return given.startsWith('json:') ? options : { file: options };
+    return this.#named(given, {}, isFile);
+  }
+
+  /** @param others options that stand beside the name */
+  #named(filename: string, others: BlockdevOptions, isFile: boolean): BlockdevOptions {
+    const options = parseFilename(this.#graph.drivers, filename);
+    return isFile || filename.startsWith('json:') ? { ...options, ...others } : { ...others, file: options };
   }
 
   *#openProbed({ generic, children, own }: SplitOptions, position: Position): Co<BlockNode> {
     if (generic['read-only'] === false) {
       throw new BlockError('invalid', "Pass 'driver': an image whose format is only guessed is not opened for writing");
     }
-    const file = yield* this.#openFileChild(children['file'], { ...position, readOnly: true }, 'an image');
+    const file = yield* this.#openFileChild(
+      children['file'],
+      { ...position, readOnly: true, isFile: true },
+      'an image',
+    );
     const probed = this.#graph.attach('file', 'probe', file, ['data'], childPermissions(new Set(['data']), true));
     let format: string;
     try {
@@ -155,7 +167,7 @@ export class NodeOpener {
     const wantsReadOnly = this.#flags(generic, position).readOnly || !driver.capabilities.write;
     const file = yield* this.#openFileChild(
       children['file'],
-      { ...position, readOnly: wantsReadOnly, forceShare: generic['force-share'] },
+      { ...position, readOnly: wantsReadOnly, forceShare: generic['force-share'], isFile: true },
       `driver '${driver.name}'`,
     );
     const readOnly = wantsReadOnly || file.readOnly;
@@ -168,7 +180,13 @@ export class NodeOpener {
       this.#attach('file', nodeName, file, ['data', 'metadata'], readOnly, generic['force-share']),
     ];
     const above = [...position.above, fileKey(file)];
-    const below: Position = { readOnly, forceShare: generic['force-share'], depth: position.depth + 1, above };
+    const below: Position = {
+      readOnly,
+      forceShare: generic['force-share'],
+      isFile: true,
+      depth: position.depth + 1,
+      above,
+    };
     try {
       const image = yield* driver.open({
         nodeName,
@@ -197,43 +215,47 @@ export class NodeOpener {
     }
   }
 
-  *#openFilter(driver: FilterDriver, { generic, children, own }: SplitOptions, position: Position): Co<BlockNode> {
+  *#openFilter(driver: FilterDriver, split: SplitOptions, position: Position): Co<BlockNode> {
+    const { generic } = split;
     const nodeName = this.#reserveName(generic['node-name']);
+    const childName = driver.childName ?? 'file';
+    const { [childName]: given, ...own } = { ...split.own, ...split.children };
     const options = parseOptions(driver.options, own, `driver '${driver.name}'`);
     const flags = this.#flags(generic, position);
-    const file = yield* this.#openFileChild(
-      children['file'],
-      { ...position, readOnly: flags.readOnly },
-      `driver '${driver.name}'`,
-    );
+    const inside: Position = { ...position, readOnly: flags.readOnly, forceShare: flags.forceShare === true };
+    const file = yield* this.#openFileChild(given, inside, `driver '${driver.name}'`, childName);
     const readOnly = flags.readOnly || file.readOnly;
-    const child = this.#attach('file', nodeName, file, ['filtered'], readOnly, false);
+    const child = this.#attach(childName, nodeName, file, ['filtered'], readOnly, inside.forceShare);
+    const attached: Child[] = [child];
     try {
-      const openReference = (): never => {
-        throw new BlockError('unsupported', `Filter '${driver.name}' names no other files`);
-      };
       const filter = yield* driver.open({
         nodeName,
         file: child,
         options,
         flags: { ...flags, readOnly },
-        openReference,
+        openReference: (name, reference, roles) => {
+          const isFile = roles.includes('filtered') && position.isFile;
+          return this.#openReference(name, reference, roles, own, nodeName, file, { ...inside, isFile }, attached);
+        },
         secret: (id) => this.#graph.secrets.require(id),
+        readFile: (filename, maxBytes) => readSmallFile(this.#graph, filename, maxBytes),
+        object: (id) => this.#graph.objects.require(id),
+        allocatedAbove: (offset, length, bottom) => allocatedAbove(child, offset, length, bottom),
       });
       const node = new FilterNode(nodeName, driver, this.#graph.clock, filter, child, readOnly);
-      node.children.set('file', child);
+      for (const edge of attached) node.children.set(edge.name, edge);
       return this.#register(node);
     } catch (error) {
-      this.#graph.detach(child);
+      for (const edge of attached) this.#graph.detach(edge);
       throw withContext(error, { node: nodeName, driver: driver.name, op: 'open' });
     }
   }
 
   /** `file`: options of a node, or the name of one that is open already. */
-  *#openFileChild(given: unknown, position: Position, owner: string): Co<BlockNode> {
+  *#openFileChild(given: unknown, position: Position, owner: string, name = 'file'): Co<BlockNode> {
     if (given === undefined)
-      throw new BlockError('invalid', `Option 'file' of ${owner} is missing: what the image is stored in`);
-    return yield* this.#openChild('file', given, position);
+      throw new BlockError('invalid', `Option '${name}' of ${owner} is missing: what the image is stored in`);
+    return yield* this.#openChild(name, given, position);
   }
 
   *#openChild(name: string, given: unknown, position: Position): Co<BlockNode> {
@@ -256,7 +278,7 @@ export class NodeOpener {
     }
     const reference = image.backing;
     if (given === undefined && reference === undefined) return;
-    const position = { ...below, readOnly: true };
+    const position = { ...below, readOnly: true, isFile: false };
     const backing =
       given !== undefined
         ? yield* this.#openChild('backing', given, position)
@@ -325,7 +347,7 @@ export class NodeOpener {
 
   /** The key that the file of a node will have once it is open, from its options. */
   #keyOf(given: BlockdevOptions): string {
-    const options = this.#withDriver(given);
+    const options = this.#withDriver(given, false);
     const file = options['file'];
     if (typeof file === 'object' && file !== null) return this.#keyOf(file as BlockdevOptions);
     if (typeof file === 'string') return fileKey(this.#graph.require(file));

@@ -1,8 +1,9 @@
 /** The node of an opened protocol: the bottom of every graph. Aligns requests and keeps count of the length. */
 import { chain, isPromise, settle, start, startAsync, type Co, type MaybePromise } from '../co.ts';
-import type { BlockLimits, ProtocolDriver, RequestFlags, Storage } from '../driver.ts';
+import { NO_FLAGS, type BlockLimits, type ProtocolDriver, type RequestFlags, type Storage } from '../driver.ts';
 import { BlockError } from '../error.ts';
-import { isAligned, readUnaligned, writeUnaligned, type BlockIo } from '../io/align.ts';
+import type { BlockEvent } from '../events.ts';
+import { AlignedIo, isAligned } from '../io/align.ts';
 import { zeroBuffer } from '../io/buffers.ts';
 import type { LayerStatus } from '../io/status.ts';
 import { MAX_OFFSET, ZERO_BUFFER_BYTES } from '../limits.ts';
@@ -16,8 +17,9 @@ export class StorageNode extends BlockNode {
   readonly synchronous: boolean;
   readonly isFilter = false;
   readonly below = undefined;
-  readonly #blocks: BlockIo;
-  readonly #alignment: number;
+  readonly #blocks: AlignedIo;
+  /** The storage takes requests of any shape. */
+  readonly #direct: boolean;
   #length: number;
   /** Counts what a flush would have to make stable. */
   #writes = 0;
@@ -37,10 +39,15 @@ export class StorageNode extends BlockNode {
     this.storage = storage;
     this.filename = filename;
     this.limits = storage.limits;
-    this.#alignment = storage.limits.requestAlignment;
+    this.#direct = storage.limits.requestAlignment === 1 && storage.limits.transferMax === 0;
     this.synchronous = storage.synchronous;
     this.#length = length;
-    this.#blocks = { read: (at, buffer) => storage.read(at, buffer), write: (at, data) => storage.write(at, data) };
+    const io = {
+      read: (at: number, buffer: Uint8Array) => storage.read(at, buffer),
+      write: (at: number, data: Uint8Array) => storage.write(at, data),
+      event: (name: BlockEvent) => this.requestEvent(name),
+    };
+    this.#blocks = new AlignedIo(io, this.tracker, storage.limits);
   }
 
   get length(): number {
@@ -52,48 +59,22 @@ export class StorageNode extends BlockNode {
   }
 
   protected performRead(offset: number, buffer: Uint8Array): MaybePromise<void> {
-    const alignment = this.#alignment;
     if (buffer.length === 0) return;
-    if (alignment === 1 || isAligned(offset, buffer.length, alignment)) return this.storage.read(offset, buffer);
-    return start(readUnaligned(this.#blocks, offset, buffer, alignment));
+    return this.#direct ? this.storage.read(offset, buffer) : this.#blocks.read(offset, buffer, NO_FLAGS);
   }
 
   protected performWrite(offset: number, data: Uint8Array, flags: RequestFlags): MaybePromise<void> {
     if (data.length === 0) return;
     if (offset + data.length > MAX_OFFSET) throw new BlockError('invalid', 'The write ends at or above 2^53');
-    const written = this.#alignment === 1 ? this.storage.write(offset, data) : this.#writeBlocks(offset, data);
+    const written = this.#direct ? this.#writeDirect(offset, data) : this.#blocks.write(offset, data, NO_FLAGS);
     const end = offset + data.length;
     if (isPromise(written)) return written.then(() => this.#afterWrite(end, flags));
     return this.#afterWrite(end, flags);
   }
 
-  #writeBlocks(offset: number, data: Uint8Array): MaybePromise<void> {
-    const alignment = this.#alignment;
-    if (!isAligned(offset, data.length, alignment)) {
-      return start(writeUnaligned(this.#blocks, this.tracker, offset, data, alignment));
-    }
-    return this.#beside(offset, data.length, () => this.storage.write(offset, data));
-  }
-
-  /**
-   * Changes whole blocks, but not while an unaligned write has read one of them and not written it back yet: what is changed here
-   * would be lost.
-   */
-  #beside(offset: number, length: number, change: () => MaybePromise<void>): MaybePromise<void> {
-    if (this.#alignment === 1) return change();
-    if (this.tracker.serialising > 0) return start(this.#afterOverlapping(offset, length, change));
-    const changing = change();
-    return isPromise(changing) ? this.tracker.track('write', offset, length, changing) : changing;
-  }
-
-  *#afterOverlapping(offset: number, length: number, change: () => MaybePromise<void>): Co<void> {
-    const request = this.tracker.begin('write', offset, length);
-    try {
-      yield* this.tracker.waitForOverlapping(request);
-      yield* settle(change());
-    } finally {
-      this.tracker.end(request);
-    }
+  #writeDirect(offset: number, data: Uint8Array): MaybePromise<void> {
+    this.requestEvent('pwritev');
+    return this.storage.write(offset, data);
   }
 
   #afterWrite(end: number, flags: RequestFlags): MaybePromise<void> {
@@ -111,7 +92,8 @@ export class StorageNode extends BlockNode {
     const aligned = isAligned(offset, length, Math.max(this.limits.requestAlignment, this.limits.writeZeroesAlignment));
     if (storage.writeZeroes !== undefined && aligned) {
       const zero = (): MaybePromise<void> => storage.writeZeroes!(offset, length, flags.mayUnmap === true);
-      yield* settle(this.#beside(offset, length, zero));
+      this.requestEvent('pwritev_zero');
+      yield* settle(this.#blocks.beside(offset, length, zero));
       yield* settle(this.#afterWrite(offset + length, flags));
       return;
     }
@@ -128,7 +110,7 @@ export class StorageNode extends BlockNode {
     if (!isAligned(offset, end - offset, this.limits.discardAlignment)) return;
     this.#writes++;
     const { storage } = this;
-    return this.#beside(offset, end - offset, () => storage.discard!(offset, end - offset));
+    return this.#blocks.beside(offset, end - offset, () => storage.discard!(offset, end - offset));
   }
 
   protected performFlush(): MaybePromise<void> {

@@ -74,23 +74,31 @@ function readExtent(
 ): MaybePromise<void> {
   switch (extent.kind) {
     case 'data':
+      layer.fileEvent('read_aio');
       return extent.child.read(extent.hostOffset, buffer, flags);
     case 'zero':
       buffer.fill(0);
       return;
     case 'backing':
+      if (offset < layer.backingLength) layer.fileEvent('read_backing_aio');
       return layer.readBacking(offset, buffer);
     case 'encoded':
       if (layer.image.readEncoded === undefined) {
         throw new BlockError('internal', `The image maps ${extent.encoding} data but cannot decode it`);
       }
+      layer.fileEvent(extent.encoding === 'compressed' ? 'read_compressed' : 'read_aio');
       return layer.image.readEncoded(offset, buffer);
   }
 }
 
 /** Reads like `readImage`, and zeroes where the range reaches past the end of the image. */
-export function* readImagePadded(layer: ImageLayer, offset: number, buffer: Uint8Array): Co<void> {
+export function* readImagePadded(
+  layer: ImageLayer,
+  offset: number,
+  buffer: Uint8Array,
+  flags: RequestFlags = NO_FLAGS,
+): Co<void> {
   const inside = Math.max(0, Math.min(buffer.length, layer.image.virtualSize - offset));
-  if (inside > 0) yield* settle(readImage(layer, offset, buffer.subarray(0, inside)));
+  if (inside > 0) yield* settle(readImage(layer, offset, buffer.subarray(0, inside), flags));
   buffer.fill(0, inside);
 }

@@ -25,6 +25,7 @@ export function writeImage(
     // The tracked write asks again, joins the read of the table that is in flight, and reports for itself if that fails.
     if (isPromise(extent)) extent.catch(() => undefined);
     else if (extent.kind === 'data' && extent.writable && extent.length === data.length) {
+      layer.fileEvent('write_aio');
       const written = extent.child.write(extent.hostOffset, data, flags);
       return isPromise(written) ? layer.tracker.track('write', offset, data.length, written) : written;
     }
@@ -57,7 +58,10 @@ export function* writeExtents(
       const extent = yield* settle(image.map(position, data.length - done));
       const part = data.subarray(done, done + extent.length);
       if (extent.kind === 'data' && extent.writable && flags.compressed !== true) {
-        yield* tasks.issue(() => extent.child.write(extent.hostOffset, part, flags));
+        yield* tasks.issue(() => {
+          layer.fileEvent('write_aio');
+          return extent.child.write(extent.hostOffset, part, flags);
+        });
         done += extent.length;
       } else if (!request.serialising) {
         // Others may change the mapping while this waits: nothing may be in flight, and it must be looked at again.
@@ -101,6 +105,7 @@ export function* writeAllocating(layer: ImageLayer, offset: number, data: Uint8A
 function* fillAllocation(layer: ImageLayer, allocation: Allocation, offset: number, data: Uint8Array): Co<void> {
   const { child, hostOffset, copyBefore, copyAfter } = allocation;
   if (copyBefore + copyAfter === 0) {
+    layer.fileEvent('write_aio');
     yield* settle(child.write(hostOffset, data));
     return;
   }
@@ -110,20 +115,23 @@ function* fillAllocation(layer: ImageLayer, allocation: Allocation, offset: numb
   try {
     const before = joined.subarray(0, copyBefore);
     const after = joined.subarray(copyBefore + gap);
-    child.event('cow_read');
+    layer.fileEvent('cow_read');
     yield* readImagePadded(layer, offset - copyBefore, before);
     yield* readImagePadded(layer, offset + data.length, after);
     const writeBefore = !(allocation.zeroed && isZero(before));
     const writeAfter = !(allocation.zeroed && isZero(after));
-    if (writeBefore || writeAfter) child.event('cow_write');
     if (gap > 0) {
+      layer.fileEvent('write_aio');
+      if (writeBefore || writeAfter) layer.fileEvent('cow_write');
       joined.set(data, copyBefore);
       const from = writeBefore ? 0 : copyBefore;
       const to = writeAfter ? joined.length : copyBefore + data.length;
       yield* settle(child.write(hostOffset - copyBefore + from, joined.subarray(from, to)));
     } else {
-      if (writeBefore && copyBefore > 0) yield* settle(child.write(hostOffset - copyBefore, before));
+      layer.fileEvent('write_aio');
       yield* settle(child.write(hostOffset, data));
+      if ((writeBefore && copyBefore > 0) || (writeAfter && copyAfter > 0)) layer.fileEvent('cow_write');
+      if (writeBefore && copyBefore > 0) yield* settle(child.write(hostOffset - copyBefore, before));
       if (writeAfter && copyAfter > 0) yield* settle(child.write(hostOffset + data.length, after));
     }
   } finally {

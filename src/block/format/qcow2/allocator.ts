@@ -132,6 +132,7 @@ export class ClusterAllocator {
       yield* this.#growTable();
       return;
     }
+    file.event('refblock_alloc');
     yield* this.#vet(cluster, 1);
     const offset = cluster * geometry.clusterSize;
     file.event('refblock_alloc_write');

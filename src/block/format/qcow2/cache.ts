@@ -11,6 +11,7 @@
 import { isPromise, withTasks, type Co } from '../../co.ts';
 import type { BlockChild } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
+import type { BlockEvent } from '../../events.ts';
 import { REQUEST_PARALLELISM } from '../../limits.ts';
 
 const FREE = 0;
@@ -34,8 +35,8 @@ export interface SliceCacheSettings {
   /** Where in the file a slice is, in bytes; 0: it does not exist. */
   readonly locate: (key: number) => number;
   /** QEMU's names of the points at which a slice is read and written. */
-  readonly loadEvent: string;
-  readonly updateEvent: string;
+  readonly loadEvent: BlockEvent;
+  readonly updateEvent: BlockEvent;
 }
 
 export class SliceCache {
@@ -268,8 +269,10 @@ export class SliceCache {
       .map((slot) => ({ slot, place: locate(this.#keys[slot]!) }))
       .toSorted((a, b) => a.place - b.place);
     const joined = Math.max(1, Math.floor(JOINED_WRITE_BYTES / this.sliceBytes));
-    file.event(updateEvent);
-    const write = (first: number, count: number) => file.write(slots[first]!.place, this.#join(slots, first, count));
+    const write = (first: number, count: number) => {
+      file.event(updateEvent);
+      return file.write(slots[first]!.place, this.#join(slots, first, count));
+    };
     yield* withTasks(REQUEST_PARALLELISM, (tasks) =>
       this.#writeRuns(slots, joined, (first, count) => tasks.issue(() => write(first, count))),
     );

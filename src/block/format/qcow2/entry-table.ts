@@ -4,6 +4,7 @@
  */
 import { settle, type Co } from '../../co.ts';
 import type { BlockChild } from '../../driver.ts';
+import type { BlockEvent } from '../../events.ts';
 import { SECTOR_SIZE } from '../../limits.ts';
 import { ENTRY_LENGTH } from './layout.ts';
 
@@ -54,7 +55,7 @@ export class EntryTable {
   }
 
   /** Writes the changed sectors, adjacent ones together. They stay dirty until `keepWritten`. */
-  *writeDirty(file: BlockChild, event: string): Co<void> {
+  *writeDirty(file: BlockChild, event: BlockEvent): Co<void> {
     const sectors = [...this.#dirtySectors].toSorted((a, b) => a - b);
     for (let first = 0; first < sectors.length;) {
       let end = first + 1;

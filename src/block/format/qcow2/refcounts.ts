@@ -57,7 +57,7 @@ export class Refcounts {
       capacity,
       locate: (key) => this.#locate(key),
       loadEvent: 'refblock_load',
-      updateEvent: 'refblock_update',
+      updateEvent: 'refblock_update_part',
     });
   }
 
