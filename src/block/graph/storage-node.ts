@@ -107,7 +107,8 @@ export class StorageNode extends BlockNode {
   protected performDiscard(offset: number, length: number): MaybePromise<void> {
     const end = Math.min(offset + length, this.#length);
     if (this.storage.discard === undefined || end <= offset) return;
-    if (!isAligned(offset, end - offset, this.limits.discardAlignment)) return;
+    const { requestAlignment, discardAlignment } = this.limits;
+    if (!isAligned(offset, end - offset, Math.max(requestAlignment, discardAlignment))) return;
     this.#writes++;
     const { storage } = this;
     return this.#blocks.beside(offset, end - offset, () => storage.discard!(offset, end - offset));

@@ -1,0 +1,150 @@
+/**
+ * Hostile images of any format: small valid ones, damaged by seed in their headers, tables and raw bytes, or cut off. Each is probed,
+ * opened, mapped, checked, read, written and repaired, under limits of time and space. Nothing but BlockErrors may come out.
+ */
+import { startAsync } from '../../src/block/co.ts';
+import type { FormatDriver } from '../../src/block/driver.ts';
+import { BlockError } from '../../src/block/error.ts';
+import { checkImage } from '../../src/block/image/check.ts';
+import { imageMap } from '../../src/block/image/map.ts';
+import { patternedBytes, Random } from '../support/random.ts';
+import { LastingStorage, openDisk, type OpenedDisk } from '../support/scenario.ts';
+import type { SoakCounts } from '../support/soak.ts';
+
+/** A case that takes longer is a defect: all work is bounded by the file, and that has less than a megabyte. */
+const MAX_CASE_SECONDS = 10;
+/** What a case may store: a file of this size came from a small one only if something was not bounded. */
+const MAX_STORED_BYTES = 64 * 2 ** 20;
+/** More than this of a disk is not walked: a hostile header may claim petabytes. */
+const MAX_MAPPED_BYTES = 2 ** 30;
+
+export interface FuzzedFormat {
+  readonly driver: FormatDriver;
+  /** A small valid image with data in it. */
+  sample(random: Random): Promise<Uint8Array>;
+  /** Where its metadata is, so that damage lands there more often than not. Default: the first and last 4 KiB. */
+  places?(image: Uint8Array): readonly { readonly offset: number; readonly length: number }[];
+  /** Makes checksums right again, so that damage is not turned away at the door. Some of the cases are mended. */
+  mend?(image: Uint8Array): void;
+}
+
+/** Numbers that programs stumble over. */
+function hostileNumber(random: Random): bigint {
+  const near = BigInt(random.between(-2, 2));
+  const powers = [0n, 1n, 3n, 9n, 12n, 16n, 21n, 31n, 32n, 41n, 52n, 53n, 55n, 62n, 63n, 64n];
+  return BigInt.asUintN(64, (1n << random.pick(powers)) + near);
+}
+
+function damage(image: Uint8Array, format: FuzzedFormat, random: Random): void {
+  const view = new DataView(image.buffer, image.byteOffset, image.byteLength);
+  const known = format.places?.(image) ?? [];
+  const places = known.length > 0 ? known : ends(image);
+  for (let count = random.between(1, 4); count > 0; count--) {
+    const place = random.chance(0.85) ? random.pick(places) : { offset: 0, length: image.length };
+    const width = random.pick([1, 2, 4, 4, 8, 8]);
+    const slots = Math.floor(Math.min(place.length, image.length - place.offset) / width);
+    if (slots < 1 || place.offset < 0) continue;
+    const at = place.offset + random.below(slots) * width;
+    const littleEndian = random.chance(0.5);
+    const number = random.chance(0.8) ? hostileNumber(random) : BigInt(random.below(2 ** 32));
+    if (width === 8) view.setBigUint64(at, BigInt.asUintN(64, number), littleEndian);
+    else if (width === 4) view.setUint32(at, Number(BigInt.asUintN(32, number)), littleEndian);
+    else if (width === 2) view.setUint16(at, Number(BigInt.asUintN(16, number)), littleEndian);
+    else view.setUint8(at, random.chance(0.5) ? image[at]! ^ (1 << random.below(8)) : random.below(256));
+  }
+}
+
+function ends(image: Uint8Array): { offset: number; length: number }[] {
+  const length = Math.min(4096, image.length);
+  return [
+    { offset: 0, length: Math.min(512, length) },
+    { offset: 0, length },
+    { offset: image.length - length, length },
+  ];
+}
+
+function mutate(image: Uint8Array, format: FuzzedFormat, random: Random): Uint8Array {
+  const bytes = image.slice();
+  damage(bytes, format, random);
+  if (format.mend !== undefined && random.chance(0.7)) format.mend(bytes);
+  return random.chance(0.1) ? bytes.slice(0, random.below(bytes.length)) : bytes;
+}
+
+/** Does a step that may fail, but only with a BlockError that is no defect's. @returns undefined if it failed */
+async function step<T>(name: string, body: () => Promise<T>): Promise<T | undefined> {
+  const began = performance.now();
+  const result = await body().catch((error: unknown) => {
+    if (error instanceof BlockError && error.kind !== 'internal') return undefined;
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+    throw new Error(`${name}: ${String(error)}\n${cause instanceof Error ? cause.stack : ''}`, { cause: error });
+  });
+  const seconds = (performance.now() - began) / 1000;
+  if (seconds > MAX_CASE_SECONDS) throw new Error(`${name} took ${seconds.toFixed(1)} s`);
+  return result;
+}
+
+async function use({ graph, disk }: OpenedDisk, random: Random): Promise<void> {
+  const size = disk.length;
+  await step('map', () => startAsync(imageMap(disk.node, 0, Math.min(size, MAX_MAPPED_BYTES), () => undefined)));
+  for (const at of [0, size - 65_536, random.below(Math.max(1, size))]) {
+    const offset = Math.max(0, at - (at % 512));
+    const length = Math.min(65_536, size - offset);
+    if (length <= 0) continue;
+    await step('read', async () => disk.read(offset, new Uint8Array(length)));
+    if (disk.readOnly) continue;
+    const data = patternedBytes(99, offset, Math.min(length, 5120)).slice();
+    await step('write', async () => disk.write(offset, data));
+    await step('write zeroes', async () => disk.writeZeroes(offset, length, { mayUnmap: random.chance(0.5) }));
+    await step('discard', async () => disk.discard(offset, length));
+  }
+  if (!disk.readOnly) await step('flush', async () => disk.flush());
+  await step('close', () => graph.close(disk));
+}
+
+async function exercise(format: FuzzedFormat, bytes: Uint8Array, random: Random): Promise<{ opened: number }> {
+  const { driver } = format;
+  driver.probe({ head: bytes.subarray(0, 4096), tail: bytes.subarray(-4096), size: bytes.length, filename: 'a' });
+  const storage = new LastingStorage({ initial: bytes });
+  const options = driver.capabilities.write ? {} : { 'read-only': true };
+  let opened = 0;
+  const disk = await step('open', () => openDisk(driver, storage, options));
+  if (disk !== undefined) {
+    opened = 1;
+    await use(disk, random);
+  }
+  if (driver.capabilities.check) await repair(format, bytes, random);
+  if (storage.content.storedBytes > MAX_STORED_BYTES)
+    throw new Error(`${storage.content.storedBytes} bytes are stored`);
+  return { opened };
+}
+
+async function repair({ driver }: FuzzedFormat, bytes: Uint8Array, random: Random): Promise<void> {
+  const storage = new LastingStorage({ initial: bytes });
+  const found = await step('open to check', () =>
+    openDisk(driver, storage, driver.capabilities.write ? {} : { 'read-only': true }),
+  );
+  if (found === undefined) return;
+  const fix = found.disk.readOnly || !driver.capabilities.repair ? 'none' : 'all';
+  const result = await step('check', () => startAsync(checkImage(found.graph, found.disk.node, fix)));
+  if (result === undefined || fix === 'none') {
+    await step('close', () => found.graph.close(found.disk));
+    return;
+  }
+  await use(found, random);
+}
+
+/** @param cases how many images; one in so many opens. @throws when anything but a BlockError comes out, or a limit is passed */
+export async function runFormatFuzz(format: FuzzedFormat, seed: number, cases: number): Promise<SoakCounts> {
+  const random = new Random(seed);
+  const image = await format.sample(random);
+  let opened = 0;
+  for (let number = 0; number < cases; number++) {
+    const bytes = mutate(image, format, random);
+    try {
+      opened += (await exercise(format, bytes, random.fork())).opened;
+    } catch (error) {
+      throw new Error(`${format.driver.name} seed ${seed}, case ${number}: ${String(error)}`, { cause: error });
+    }
+  }
+  return { images: cases, opened };
+}

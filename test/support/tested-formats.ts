@@ -1,0 +1,125 @@
+/**
+ * The formats that every simulation and the fuzzer go through, one row each. What is particular to a format is said here: the
+ * options that its images may have, and what its disks cannot do. qcow2 has a subject of its own, with all that it can do.
+ */
+import type { FormatDriver, Storage } from '../../src/block/driver.ts';
+import { raw } from '../../src/block/format/raw/driver.ts';
+import { checkImage } from '../../src/block/image/check.ts';
+import { startAsync } from '../../src/block/co.ts';
+import { SECTOR_SIZE } from '../../src/block/limits.ts';
+import type { GuestDisk } from './guest-run.ts';
+import type { Random } from './random.ts';
+import {
+  baseStorage,
+  chooseBase,
+  guestDisk,
+  makeImage,
+  openDisk,
+  storageAround,
+  type Scenario,
+  type ScenarioChoice,
+  type Subject,
+} from './scenario.ts';
+import { SimulatedStorage } from './simulated-storage.ts';
+import type { SparseBytes } from './sparse-bytes.ts';
+import { generateWorkload, type Verb } from './workload.ts';
+
+export interface TestedFormat {
+  readonly driver: FormatDriver;
+  /** Create options of an image, without its size; sizes of clusters and blocks small, so that disks have many. */
+  create(random: Random): Readonly<Record<string, unknown>>;
+  /** Open options. Default: none but the generic ones. */
+  open?(random: Random): Readonly<Record<string, unknown>>;
+  /** Sizes of disks are multiples of it; default 512 bytes. */
+  readonly sizeUnit?: number;
+  /** Lengths whose multiples are interesting: block, what a table covers … */
+  readonly boundaries: readonly number[];
+  /** Operations that its disks cannot do. `resize` and `discard` are left out by themselves where the driver has none. */
+  readonly without?: readonly Verb[];
+  /** Says in its own header that it was not closed, so that its tables may be behind: a check looks at it after it was opened once. */
+  readonly dirtyAfterCut?: true;
+}
+
+export const testedFormats: readonly TestedFormat[] = [{ driver: raw, create: () => ({}), boundaries: [4096] }];
+
+const WEIGHTS = { write: 10, read: 2, zero: 4, discard: 3, flush: 3, reopen: 1, resize: 1 } as const;
+
+/** A format for the simulations. */
+export function subjectOf(format: TestedFormat): Subject {
+  const { driver } = format;
+  const open = async (scenario: Scenario, storage: Storage): Promise<GuestDisk> => {
+    const opened = await openDisk(driver, storage, scenario.open, baseStorage(scenario));
+    return guestDisk(opened, () => open(scenario, storage));
+  };
+  return {
+    name: driver.name,
+    choose: (random, choice) => chooseScenario(format, random, choice),
+    storage: async (scenario, random, content, options) =>
+      storageAround(scenario, random, content ?? (await makeImage(driver, scenario.create)), options),
+    open,
+    async expectSound(scenario, content, what, leaks) {
+      if (!driver.capabilities.check) return;
+      if (format.dirtyAfterCut === true && leaks === 'allowed') return;
+      await expectChecked(driver, scenario, content, what, leaks);
+    },
+  };
+}
+
+function chooseScenario(format: TestedFormat, random: Random, choice: ScenarioChoice): Scenario {
+  const { driver, sizeUnit = SECTOR_SIZE, without = [] } = format;
+  const size = sizeUnit * random.between(1, Math.max(1, Math.floor(choice.maxSize / sizeUnit)));
+  const base = driver.capabilities.backing && random.chance(0.4) ? chooseBase(random, size) : undefined;
+  const waits = random.chance(0.5);
+  const left = new Set<Verb>([...without, ...(driver.capabilities.resize ? [] : ['resize' as const])]);
+  const weights = Object.fromEntries(
+    Object.entries(choice.weights ?? WEIGHTS).filter(([verb]) => !left.has(verb as Verb)),
+  );
+  return {
+    create: {
+      size,
+      ...format.create(random),
+      ...(base !== undefined && { backing_file: 'base', backing_fmt: 'raw' }),
+    },
+    open: {
+      discard: random.chance(0.8) ? 'unmap' : 'ignore',
+      'detect-zeroes': random.pick(['off', 'off', 'on', 'unmap']),
+      ...format.open?.(random),
+    },
+    base,
+    storage: {
+      zeroes: random.chance(0.7),
+      discards: random.chance(0.7),
+      limits: { requestAlignment: random.pick([1, 1, 1, 512, 4096]) },
+    },
+    waits,
+    together: waits ? random.pick([1, 2, 5]) : 1,
+    size,
+    operations: generateWorkload({
+      random,
+      count: choice.operations,
+      size,
+      boundaries: [...format.boundaries, 4096],
+      maxLength: random.pick([format.boundaries[0]! * 3, size]),
+      sizes: [sizeUnit, choice.maxSize],
+      alignment: SECTOR_SIZE,
+      weights,
+    }),
+  };
+}
+
+async function expectChecked(
+  driver: FormatDriver,
+  scenario: Scenario,
+  content: SparseBytes,
+  what: string,
+  leaks: 'allowed' | 'forbidden',
+): Promise<void> {
+  const storage = new SimulatedStorage({ initial: content, readOnly: true });
+  const options = { ...scenario.open, 'read-only': true };
+  const { graph, disk } = await openDisk(driver, storage, options, baseStorage(scenario));
+  const result = await startAsync(checkImage(graph, disk.node, 'none'));
+  await graph.close(disk);
+  if (result.corruptions + result.checkErrors === 0 && (leaks === 'allowed' || result.leaks === 0)) return;
+  const findings = result.findings.slice(0, 8).map(({ message }) => `\n  ${message}`);
+  throw new Error(`${what}: ${result.corruptions} corruptions, ${result.leaks} leaks${findings.join('')}`);
+}
