@@ -40,7 +40,10 @@ export interface TestedFormat {
   readonly dirtyAfterCut?: true;
 }
 
-export const testedFormats: readonly TestedFormat[] = [{ driver: raw, create: () => ({}), boundaries: [4096] }];
+export const testedFormats: readonly TestedFormat[] = [
+  // A raw disk is as long as its file: what alignment pads, and what a cut leaves of a change of size, changes the disk's size.
+  { driver: raw, create: () => ({}), sizeUnit: 4096, boundaries: [4096], without: ['resize'] },
+];
 
 const WEIGHTS = { write: 10, read: 2, zero: 4, discard: 3, flush: 3, reopen: 1, resize: 1 } as const;
 
