@@ -289,6 +289,8 @@ export interface FormatImage {
    * of them allocates, zeroes or discards.
    */
   readonly allocationUnit: number;
+  /** Bytes that `markZero` can make zero on their own; missing: an allocation unit. */
+  readonly zeroUnit?: number;
   /** The backing file that the header names, or undefined. */
   readonly backing: FileReference | undefined;
   /** Whether bytes that no layer holds are zero (always so, but for a preallocated raw device). QEMU: has_zero_init. */
@@ -311,7 +313,7 @@ export interface FormatImage {
   allocate?(offset: number, length: number): MaybePromise<Allocation>;
 
   /**
-   * Makes whole units read as zero. `offset` is unit-aligned, `length` too unless the range ends at the end of the disk.
+   * Makes whole zero units read as zero. `offset` is aligned to them, `length` too unless the range ends at the end of the disk.
    * @returns bytes done from `offset`; 0 when the format cannot do it there and zeroes must be written as data
    */
   markZero?(offset: number, length: number, flags: RequestFlags): MaybePromise<number>;

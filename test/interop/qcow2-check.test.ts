@@ -103,6 +103,11 @@ const shapes: readonly Shape[] = [
     commands: ['write -P 3 0 64k', 'write -P 4 2M 30k'],
     snapshots: 2,
   },
+  {
+    size: '3M',
+    options: 'cluster_size=16k,extended_l2=on',
+    commands: ['write -P 3 1k 1M', 'write -z 5k 3k', 'write -P 4 2M 700', 'write -z 2500k 17k', 'discard 100k 64k'],
+  },
   { size: '16M', options: 'cluster_size=2M,preallocation=metadata', commands: ['write -P 3 0 1M'] },
 ];
 
@@ -138,6 +143,7 @@ async function madeImages(): Promise<readonly Made[]> {
 async function imagesFor(name: string): Promise<readonly Made[]> {
   const made = await madeImages();
   if (name in snapshotDamages) return made.filter(({ shape }) => shape.snapshots !== undefined);
+  if (name.startsWith('bitmap')) return made.filter(({ shape }) => shape.options.includes('extended_l2'));
   const first = Object.keys(damages).indexOf(name);
   return made.filter((_, index) => (index + first) % made.length < 3);
 }

@@ -52,6 +52,9 @@ describeWithQemu('qcow2 create', () => {
   const identical: readonly Given[] = [
     ...clusterSizes.map((cluster_size) => ({ size: 10 * MiB, cluster_size })),
     { size: 0 },
+    { size: 10 * MiB, cluster_size: 16_384, extended_l2: true },
+    { size: 64 * 2 ** 30, extended_l2: true },
+    { size: MiB, extended_l2: true, backing_file: 'base.img', backing_fmt: 'raw' },
     { size: 1000 },
     { size: 64 * 2 ** 30, cluster_size: 65_536 },
     { size: 3 * MiB, compat: '0.10' },
@@ -82,10 +85,12 @@ describeWithQemu('qcow2 create', () => {
     for (let round = 0; round < 24; round++) {
       using folder = new TemporaryFolder();
       const cluster_size = random.pick(clusterSizes);
+      const extended = cluster_size >= 16_384 && random.chance(0.5);
       const preallocation = random.pick(['off', 'metadata', 'falloc', 'full']);
       const limit = preallocation === 'off' ? 40 * 2 ** 30 : 6 * MiB;
       const size = random.between(0, Math.min(limit, (cluster_size ** 2 / 8) * 100));
-      const given = { size, cluster_size, refcount_bits: random.pick([1, 2, 4, 8, 16, 32, 64]), preallocation };
+      const refcount_bits = random.pick([1, 2, 4, 8, 16, 32, 64]);
+      const given = { size, cluster_size, refcount_bits, preallocation, ...(extended && { extended_l2: true }) };
       const path = folder.write('ours.qcow2', await createImage(given));
       const { counts, stderr } = await qemuCheck(path, 'qcow2');
       expect(stderr.trim(), JSON.stringify(given)).toBe('');
@@ -119,6 +124,8 @@ describeWithQemu('qcow2 create', () => {
       { size: MiB, refcount_bits: 8, compat: '0.10' },
       { size: MiB, lazy_refcounts: true, compat: 'v2' },
       { size: MiB, backing_fmt: 'raw' },
+      { size: MiB, extended_l2: true, compat: 'v2' },
+      { size: MiB, extended_l2: true, cluster_size: 8192 },
       { size: 2 ** 40, cluster_size: 512 },
     ];
     for (const given of refused) {
@@ -157,17 +164,19 @@ describeWithQemu('qcow2 create', () => {
     const cases: Given[] = [{ size: 0 }, { size: 1 }, { size: 2 ** 50 }, { size: 2 ** 40, preallocation: 'full' }];
     for (let round = 0; round < 40; round++) {
       const cluster_size = random.pick(clusterSizes);
+      const extended = cluster_size >= 16_384 && random.chance(0.5);
       const bits = random.between(9, Math.min(45, Math.log2(cluster_size ** 2 / 8) + 20));
       cases.push({
         size: random.between(0, 2 ** bits),
         cluster_size,
         refcount_bits: random.pick([1, 2, 4, 8, 16, 32, 64]),
         preallocation: random.pick(['off', 'metadata', 'falloc', 'full']),
+        ...(extended && { extended_l2: true }),
       });
     }
     for (const given of cases) {
       const { size, ...others } = given;
-      const text = Object.entries(others).map(([name, value]) => `${name}=${value}`);
+      const text = Object.entries(others).map(([name, value]) => `${name}=${value === true ? 'on' : value}`);
       const options = text.length === 0 ? [] : ['-o', text.join(',')];
       const json = await qemuImg('measure', '--output=json', '-O', 'qcow2', ...options, '--size', String(size));
       const theirs = JSON.parse(json) as { required: number; 'fully-allocated': number };

@@ -17,6 +17,8 @@ interface Case {
   readonly compat: '0.10' | '1.1';
   readonly lazy: boolean;
   readonly backing: boolean;
+  readonly extended?: boolean;
+  readonly preallocation?: string;
   readonly size: number;
 }
 
@@ -28,6 +30,27 @@ const cases: readonly Case[] = [
   { cluster_size: 64 * KiB, refcount_bits: 16, compat: '1.1', lazy: false, backing: true, size: 6 * MiB },
   { cluster_size: 64 * KiB, refcount_bits: 8, compat: '0.10', lazy: false, backing: false, size: 4 * MiB },
   { cluster_size: 2 * MiB, refcount_bits: 32, compat: '1.1', lazy: true, backing: false, size: 12 * MiB },
+  { cluster_size: 16 * KiB, refcount_bits: 16, compat: '1.1', lazy: false, backing: false, size: MiB, extended: true },
+  { cluster_size: 16 * KiB, refcount_bits: 2, compat: '1.1', lazy: true, backing: true, size: MiB, extended: true },
+  {
+    cluster_size: 64 * KiB,
+    refcount_bits: 16,
+    compat: '1.1',
+    lazy: false,
+    backing: true,
+    size: 3 * MiB,
+    extended: true,
+  },
+  {
+    cluster_size: 32 * KiB,
+    refcount_bits: 16,
+    compat: '1.1',
+    lazy: false,
+    backing: true,
+    size: MiB + 512,
+    extended: true,
+    preallocation: 'metadata',
+  },
 ].map((one) => (one.compat === '0.10' ? { ...one, refcount_bits: 16 } : one) as Case);
 
 /** What is done to a disk, by either side. Every byte of a write has the same value. */
@@ -40,7 +63,7 @@ function chooseSteps(random: Random, { size, cluster_size }: Case): Step[] {
   const steps = cluster_size <= 4 * KiB ? 25 : cluster_size <= 64 * KiB ? 12 : 3;
   return Array.from({ length: steps }, () => {
     const verb = random.weighted({ write: 6, zero: 2, discard: 1 });
-    const unit = random.pick([512, 4096, cluster_size]);
+    const unit = random.pick([512, 4096, cluster_size / 32 >= 512 ? cluster_size / 32 : 512, cluster_size]);
     const offset = Math.min(size - 512, Math.floor(random.below(size) / unit) * unit);
     const length = Math.min(size - offset, unit * random.between(1, 5));
     return verb === 'write' ? { verb, offset, length, value: random.between(1, 255) } : { verb, offset, length };
@@ -104,6 +127,8 @@ function optionsOf(one: Case): Readonly<Record<string, unknown>> {
     cluster_size: one.cluster_size,
     compat: one.compat,
     ...(one.compat === '1.1' && { refcount_bits: one.refcount_bits, lazy_refcounts: one.lazy }),
+    ...(one.extended === true && { extended_l2: true }),
+    ...(one.preallocation !== undefined && { preallocation: one.preallocation }),
     ...(one.backing && { backing_file: 'base.raw', backing_fmt: 'raw' }),
   };
 }

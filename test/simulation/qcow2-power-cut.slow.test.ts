@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { qcow2Subject } from '../support/qcow2-scenario.ts';
+import { qcow2SubjectFor } from '../support/qcow2-scenario.ts';
 import { runPowerCuts } from './power-cuts.ts';
 
 const FIRST_SEED = 10_000;
@@ -10,7 +10,7 @@ it.each(Array.from({ length: BATCHES }, (_, batch) => FIRST_SEED + batch * SEEDS
   'power cuts lose nothing flushed and corrupt nothing: seeds from %i',
   async (first) => {
     for (let seed = first; seed < first + SEEDS_PER_BATCH; seed++) {
-      expect((await runPowerCuts(qcow2Subject, seed))['cuts']).toBeGreaterThan(0);
+      expect((await runPowerCuts(qcow2SubjectFor(seed), seed))['cuts']).toBeGreaterThan(0);
     }
   },
 );

@@ -1,7 +1,7 @@
 import { runNthFailures } from '../simulation/nth-failures.ts';
-import { qcow2Subject } from '../support/qcow2-scenario.ts';
+import { qcow2SubjectFor } from '../support/qcow2-scenario.ts';
 import type { SoakCounts } from '../support/soak.ts';
 
 export const name = 'qcow2-nth-failure';
 
-export const run = (seed: number): Promise<SoakCounts> => runNthFailures(qcow2Subject, seed);
+export const run = (seed: number): Promise<SoakCounts> => runNthFailures(qcow2SubjectFor(seed), seed);

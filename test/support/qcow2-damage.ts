@@ -79,7 +79,12 @@ export class Qcow2File {
 
   /** Offsets of the L2 entries that are not zero. */
   usedL2(): number[] {
-    return this.usedL1().flatMap((at) => this.#used(target(this.entry(at)), this.clusterSize / 8));
+    return this.usedL1().flatMap((at) => this.#used(target(this.entry(at)), this.clusterSize / 8, this.l2EntryBytes));
+  }
+
+  /** 16 with subclusters. */
+  get l2EntryBytes(): number {
+    return this.#view.getUint32(4) > 2 && (this.entry(72) & 16n) !== 0n ? 16 : 8;
   }
 
   /** Offsets of the refcount table's entries that lead somewhere. */
@@ -107,16 +112,21 @@ export class Qcow2File {
     this.setByte(at, ((this.bytes[at] ?? 0) + by + 256) % 256);
   }
 
-  #used(offset: number, entries: number): number[] {
+  #used(offset: number, words: number, step = 8): number[] {
     const used: number[] = [];
-    const end = Math.min(offset + entries * 8, this.bytes.length);
-    for (let at = offset; at < end; at += 8) if (this.entry(at) !== 0n) used.push(at);
+    const end = Math.min(offset + words * 8, this.bytes.length);
+    for (let at = offset; at < end; at += step) if (this.entry(at) !== 0n) used.push(at);
     return used;
   }
 
   #fits(offset: number, length: number): boolean {
     return Number.isSafeInteger(offset) && offset >= 0 && offset + length <= this.bytes.length;
   }
+}
+
+/** Changes the subcluster bitmaps of extended entries; does nothing to others. */
+function changeBitmap(file: Qcow2File, random: Random, to: (bitmap: bigint) => bigint): void {
+  if (file.l2EntryBytes === 16) file.change(anyOf(file.usedL2(), random) + 8, to);
 }
 
 /** The offset in a table entry. */
@@ -178,6 +188,11 @@ export const mappingDamages: Readonly<Record<string, Damage>> = {
     file.change(anyOf(file.usedL2(), random), (entry) => entry | COMPRESSED | COPIED),
   l2IntoMetadata: (file, random) =>
     file.change(anyOf(file.usedL2(), random), () => COPIED | BigInt(file.clusterSize * random.below(5))),
+  bitmapContradicts: (file, random) =>
+    changeBitmap(file, random, (bitmap) => bitmap | (bitmap << 32n) | (1n << 35n) | 8n),
+  bitmapWithoutCluster: (file) => {
+    if (file.l2EntryBytes === 16) file.change(target(file.entry(file.l1Offset)) + file.clusterSize - 8, () => 6n);
+  },
   l1EntryTwice: (file, random) => {
     const used = file.usedL1();
     const from = anyOf(used, random);

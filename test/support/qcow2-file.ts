@@ -2,7 +2,7 @@
 import { startAsync } from '../../src/block/co.ts';
 import type { FormatImage, OpenFlags, Storage } from '../../src/block/driver.ts';
 import { qcow2 } from '../../src/block/format/qcow2/driver.ts';
-import { FIELD } from '../../src/block/format/qcow2/layout.ts';
+import { FIELD, INCOMPATIBLE_EXTENDED_L2 } from '../../src/block/format/qcow2/layout.ts';
 import { parseOptions } from '../../src/block/options.ts';
 import { createQcow2 } from './qcow2-builder.ts';
 import { SparseBytes } from './sparse-bytes.ts';
@@ -57,10 +57,13 @@ export class Qcow2File {
   /** Where the L2 entry of a guest offset is; its table must exist. */
   l2Entry(guestOffset: number): number {
     const cluster = Math.floor(guestOffset / this.clusterSize);
-    const perTable = this.clusterSize / 8;
+    const isExtended =
+      this.uint32(FIELD.version) > 2 && (this.uint64(FIELD.incompatibleFeatures) & INCOMPATIBLE_EXTENDED_L2) !== 0n;
+    const entryBytes = isExtended ? 16 : 8;
+    const perTable = this.clusterSize / entryBytes;
     const table = this.uint64(this.l1Entry(Math.floor(cluster / perTable))) & 0x00fffffffffffe00n;
     if (table === 0n) throw new Error(`no L2 table maps offset ${guestOffset}`);
-    return Number(table) + (cluster % perTable) * 8;
+    return Number(table) + (cluster % perTable) * entryBytes;
   }
 
   #read(offset: number, length: number): bigint {

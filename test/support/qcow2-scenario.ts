@@ -4,7 +4,7 @@ import type { Storage } from '../../src/block/driver.ts';
 import type { GuestDisk } from './guest-run.ts';
 import { checkFile, expectSound } from './qcow2-check.ts';
 import { makeQcow2, openQcow2 } from './qcow2-session.ts';
-import type { Random } from './random.ts';
+import { Random } from './random.ts';
 import {
   baseStorage,
   chooseBase,
@@ -19,13 +19,19 @@ import type { SparseBytes } from './sparse-bytes.ts';
 import { generateWorkload } from './workload.ts';
 
 const MANY_CHANGES = { write: 10, read: 2, zero: 4, discard: 3, flush: 3, reopen: 1, resize: 1 } as const;
-export function chooseScenario(random: Random, choice: ScenarioChoice): Scenario {
-  const clusterSize = 2 ** random.between(9, choice.maxClusterBits);
-  const version = random.chance(0.2) ? 2 : 3;
+
+/** What a scenario's image has beside what every one may have. */
+type Variant = 'plain' | 'extended_l2';
+
+export function chooseScenario(random: Random, choice: ScenarioChoice, variant: Variant = 'plain'): Scenario {
+  const extended = variant === 'extended_l2';
+  const minClusterBits = extended ? 14 : 9;
+  const clusterSize = 2 ** random.between(minClusterBits, Math.max(minClusterBits, choice.maxClusterBits));
+  const version = random.chance(0.2) && !extended ? 2 : 3;
   const size = SECTOR_SIZE * random.between(1, choice.maxSize / SECTOR_SIZE);
   const base = random.chance(0.4) ? chooseBase(random, size) : undefined;
   const waits = random.chance(0.5);
-  const preallocation = base === undefined && random.chance(0.15) ? 'metadata' : 'off';
+  const preallocation = (base === undefined || extended) && random.chance(0.15) ? 'metadata' : 'off';
   const lazy = version === 3 && random.chance(0.25);
   return {
     create: {
@@ -34,6 +40,7 @@ export function chooseScenario(random: Random, choice: ScenarioChoice): Scenario
       preallocation,
       compat: version === 2 ? '0.10' : '1.1',
       ...(version === 3 && { refcount_bits: random.pick([1, 2, 4, 8, 16, 32, 64]), lazy_refcounts: lazy }),
+      ...(extended && { extended_l2: true }),
       ...(base !== undefined && { backing_file: 'base', backing_fmt: 'raw' }),
     },
     open: {
@@ -42,6 +49,8 @@ export function chooseScenario(random: Random, choice: ScenarioChoice): Scenario
       'l2-cache-size': random.pick([2048, 16_384, 2 ** 20]),
       'refcount-cache-size': random.pick([2048, 2 ** 20]),
       ...(random.chance(0.5) && { 'l2-cache-entry-size': 512 }),
+      // In a header of more than a sector, as clusters of this size have it, no order of writes keeps the extensions whole.
+      ...(extended && base !== undefined && { 'backing-identity': 'ignore' }),
     },
     base,
     storage: {
@@ -56,7 +65,7 @@ export function chooseScenario(random: Random, choice: ScenarioChoice): Scenario
       random,
       count: choice.operations,
       size,
-      boundaries: [clusterSize, clusterSize * (clusterSize / 8), 4096],
+      boundaries: [clusterSize, extended ? clusterSize / 32 : clusterSize * (clusterSize / 8), 4096],
       maxLength: random.pick([clusterSize * 3, size]),
       sizes: [SECTOR_SIZE, choice.maxSize],
       weights: choice.weights ?? MANY_CHANGES,
@@ -92,3 +101,15 @@ export const qcow2Subject: Subject = {
     if (!checked.dirty || leaks === 'forbidden') expectSound(checked, what, leaks);
   },
 };
+
+/** The same with subclusters. */
+export const extendedL2Subject: Subject = {
+  ...qcow2Subject,
+  name: 'qcow2 with extended_l2',
+  choose: (random, choice) => chooseScenario(random, choice, 'extended_l2'),
+};
+
+/** A variant of qcow2 for a seed of the long tiers. */
+export function qcow2SubjectFor(seed: number): Subject {
+  return new Random(seed).fork().pick([qcow2Subject, extendedL2Subject]);
+}

@@ -16,9 +16,10 @@ export function* zeroImage(layer: ImageLayer, offset: number, length: number, fl
   const request = tracker.begin('zero', offset, length);
   try {
     yield* tracker.makeSerialising(request, image.allocationUnit);
+    const unit = zeroUnitOf(layer);
     const end = offset + length;
     for (let position = offset; position < end;) {
-      const whole = wholeUnits(image.allocationUnit, position, end, image.virtualSize);
+      const whole = wholeUnits(unit, position, end, image.virtualSize);
       const marked =
         whole > 0 && image.markZero !== undefined ? yield* settle(image.markZero(position, whole, flags)) : 0;
       position += marked > 0 ? marked : yield* zeroPart(layer, position, partEnd(layer, position, end, whole), flags);
@@ -26,6 +27,10 @@ export function* zeroImage(layer: ImageLayer, offset: number, length: number, fl
   } finally {
     tracker.end(request);
   }
+}
+
+function zeroUnitOf({ image }: ImageLayer): number {
+  return image.zeroUnit ?? image.allocationUnit;
 }
 
 /** Bytes of whole units from `position`: 0 when it is not at the start of one. The last unit of the disk may be a part. */
@@ -37,7 +42,7 @@ export function wholeUnits(unit: number, position: number, end: number, virtualS
 /** Up to where zeroes must be written as data: the next unit, or all that could not be marked. */
 function partEnd(layer: ImageLayer, position: number, end: number, whole: number): number {
   if (whole > 0 || layer.image.markZero === undefined) return end;
-  const unit = layer.image.allocationUnit;
+  const unit = zeroUnitOf(layer);
   return Math.min(end, position - (position % unit) + unit);
 }
 

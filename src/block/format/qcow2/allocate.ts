@@ -1,23 +1,34 @@
 /**
  * Allocating writes: reserving host clusters for guest clusters that have none of their own, and publishing them when the data
- * is there.
+ * is there. With extended L2 entries only whole subclusters are filled around the data; without, the cluster is the only one.
  */
 import { start, type Co, type MaybePromise } from '../../co.ts';
 import type { Allocation, BlockChild } from '../../driver.ts';
-import { decodeEntry, entryLow, ownedHigh, type ClusterEntry } from './l2-entry.ts';
-import { ENTRY_LENGTH } from './layout.ts';
+import { guestOffsetOf, readEntry } from './entries.ts';
+import { highestBit, lowestBit, subclusterRange, type ClusterEntry } from './l2-entry.ts';
 import { compressedCluster } from './map.ts';
 import type { Metadata } from './metadata.ts';
 
 /** What a run of guest clusters gets. */
 interface Plan {
-  /** `owned`: it has host clusters already, for data or reserved under a zero flag. */
+  /** `owned`: it has host clusters already: for data, or reserved for subclusters that hold none yet. */
   readonly kind: 'owned' | 'new';
   readonly count: number;
   /** Of the owned clusters. */
   readonly hostOffset: number;
-  /** Nothing changes in the table: the clusters hold data, and were only looked at before the first write. */
+  readonly first: ClusterEntry;
+  readonly last: ClusterEntry;
+  /** Nothing changes in the table: all that is touched holds data, and was only looked at before the first write. */
   readonly published: boolean;
+}
+
+/** The guest clusters that a request begins in, all in one slice, and where in the first of them it begins. */
+interface Place {
+  readonly slice: number;
+  readonly index: number;
+  readonly inCluster: number;
+  /** Bytes. */
+  readonly length: number;
 }
 
 /**
@@ -33,59 +44,46 @@ export function* allocate(metadata: Metadata, guestOffset: number, length: numbe
     const within = guestOffset - slice * sliceSpan;
     const index = Math.floor(within / clusterSize);
     const inCluster = within - index * clusterSize;
-    const wanted = Math.min(Math.ceil((inCluster + length) / clusterSize), entriesPerSlice - index);
-    const plan = planRun(metadata, slot, { slice, index, wanted });
-    const place = { slice, index, count: plan.count };
-    if (plan.kind === 'owned') {
-      return new ClusterAllocation(metadata, place, plan, { inCluster, length, fresh: false });
-    }
+    const most = (entriesPerSlice - index) * clusterSize - inCluster;
+    const place = { slice, index, inCluster, length: Math.min(length, most) };
+    const plan = planRun(metadata, slot, place);
+    if (plan.kind === 'owned') return new ClusterAllocation(metadata, place, plan, false);
     const run = yield* metadata.allocator.take(plan.count);
-    return new ClusterAllocation(
-      metadata,
-      { ...place, count: run.count },
-      { ...plan, hostOffset: run.first * clusterSize },
-      { inCluster, length, fresh: run.fresh },
-    );
+    const taken = { ...plan, count: run.count, hostOffset: run.first * clusterSize };
+    return new ClusterAllocation(metadata, place, taken, run.fresh);
   });
 }
 
-/** Which clusters from `index` on, in one slice, can be handled alike. */
-function planRun(
-  metadata: Metadata,
-  slot: number,
-  { slice, index, wanted }: { slice: number; index: number; wanted: number },
-): Plan {
+/** Which clusters from the place on can be handled alike. */
+function planRun(metadata: Metadata, slot: number, { slice, index, inCluster, length }: Place): Plan {
   const { clusterSize } = metadata.geometry;
   const first = readEntry(metadata, slot, slice, index);
   if (first.kind === 'compressed') throw compressedCluster(guestOffsetOf(metadata, slice, index));
   const follows = (entry: ClusterEntry, count: number): boolean =>
-    first.copied
-      ? entry.copied && entry.kind === first.kind && entry.hostOffset === first.hostOffset + count * clusterSize
-      : !entry.copied && entry.kind !== 'compressed';
-  let count = 1;
-  while (count < wanted && follows(readEntry(metadata, slot, slice, index + count), count)) count++;
-  return {
-    kind: first.copied ? 'owned' : 'new',
-    count,
-    hostOffset: first.hostOffset,
-    published: first.copied && first.kind === 'data',
+    entry.kind !== 'compressed' &&
+    entry.copied === first.copied &&
+    (!first.copied || entry.hostOffset === first.hostOffset + count * clusterSize);
+  const isStored = ({ alloc }: ClusterEntry, count: number): boolean => {
+    const from = count === 0 ? inCluster : 0;
+    return (touched(metadata, from, inCluster + length - count * clusterSize) & ~alloc) === 0;
   };
+  const wanted = Math.ceil((inCluster + length) / clusterSize);
+  let last = first;
+  let published = first.copied && isStored(first, 0);
+  let count = 1;
+  for (; count < wanted; count++) {
+    const entry = readEntry(metadata, slot, slice, index + count);
+    if (!follows(entry, count)) break;
+    published &&= isStored(entry, count);
+    last = entry;
+  }
+  return { kind: first.copied ? 'owned' : 'new', count, hostOffset: first.hostOffset, first, last, published };
 }
 
-/** Decodes an entry of a slice that is in the cache. */
-export function readEntry(metadata: Metadata, slot: number, slice: number, index: number): ClusterEntry {
-  const view = metadata.l2.view(slot);
-  const at = metadata.l2.start(slot) + index * ENTRY_LENGTH;
-  return decodeEntry(
-    view.getUint32(at),
-    view.getUint32(at + 4),
-    metadata.geometry,
-    guestOffsetOf(metadata, slice, index),
-  );
-}
-
-function guestOffsetOf({ geometry }: Metadata, slice: number, index: number): number {
-  return slice * geometry.sliceSpan + index * geometry.clusterSize;
+/** The bits of the subclusters that bytes `from` up to `to` of a cluster lie in. `to` may be behind its end. */
+function touched({ geometry }: Metadata, from: number, to: number): number {
+  const { clusterSize, subclusterSize } = geometry;
+  return subclusterRange(Math.floor(from / subclusterSize), Math.ceil(Math.min(to, clusterSize) / subclusterSize));
 }
 
 class ClusterAllocation implements Allocation {
@@ -96,32 +94,23 @@ class ClusterAllocation implements Allocation {
   readonly copyAfter: number;
   readonly zeroed: boolean;
   readonly #metadata: Metadata;
-  readonly #slice: number;
-  readonly #index: number;
-  readonly #count: number;
+  readonly #place: Place;
   readonly #plan: Plan;
   #done: boolean;
 
-  constructor(
-    metadata: Metadata,
-    place: { readonly slice: number; readonly index: number; readonly count: number },
-    plan: Plan,
-    request: { readonly inCluster: number; readonly length: number; readonly fresh: boolean },
-  ) {
+  constructor(metadata: Metadata, place: Place, plan: Plan, fresh: boolean) {
     const { clusterSize } = metadata.geometry;
-    const { inCluster } = request;
+    const { inCluster } = place;
     this.#metadata = metadata;
-    this.#slice = place.slice;
-    this.#index = place.index;
-    this.#count = place.count;
+    this.#place = place;
     this.#plan = plan;
     this.#done = plan.published;
     this.child = metadata.file;
     this.hostOffset = plan.hostOffset + inCluster;
-    this.length = Math.min(request.length, place.count * clusterSize - inCluster);
-    this.copyBefore = plan.published ? 0 : inCluster;
-    this.copyAfter = plan.published ? 0 : place.count * clusterSize - inCluster - this.length;
-    this.zeroed = request.fresh;
+    this.length = Math.min(place.length, plan.count * clusterSize - inCluster);
+    this.copyBefore = bytesBefore(metadata, plan, inCluster);
+    this.copyAfter = bytesAfter(metadata, plan, inCluster + this.length - (plan.count - 1) * clusterSize);
+    this.zeroed = fresh;
   }
 
   commit(): MaybePromise<void> {
@@ -134,27 +123,53 @@ class ClusterAllocation implements Allocation {
     if (this.#done) return;
     this.#done = true;
     if (this.#plan.kind === 'owned') return;
-    const first = this.#plan.hostOffset / this.#metadata.geometry.clusterSize;
-    this.#metadata.frees.add(first, this.#count, false);
+    const { hostOffset, count } = this.#plan;
+    this.#metadata.frees.add(hostOffset / this.#metadata.geometry.clusterSize, count, false);
   }
 
   *#publish(): Co<void> {
     const metadata = this.#metadata;
     const { clusterSize } = metadata.geometry;
+    const { slice, index, inCluster } = this.#place;
     let slot: number;
     try {
-      slot = yield* metadata.writableSlice(this.#slice);
+      slot = yield* metadata.writableSlice(slice);
     } catch (error) {
       this.abort();
       throw error;
     }
     this.#done = true;
-    for (let index = 0; index < this.#count; index++) {
-      const old = readEntry(metadata, slot, this.#slice, this.#index + index);
-      const hostOffset = this.#plan.hostOffset + index * clusterSize;
-      metadata.setEntry(slot, this.#index + index, ownedHigh(hostOffset), entryLow(hostOffset));
-      if (old.hostOffset === 0 || old.hostOffset === hostOffset) continue;
+    const from = inCluster - this.copyBefore;
+    const to = inCluster + this.length + this.copyAfter;
+    for (let at = 0; at < this.#plan.count; at++) {
+      const old = readEntry(metadata, slot, slice, index + at);
+      const stored = touched(metadata, at === 0 ? from : 0, to - at * clusterSize);
+      const hostOffset = this.#plan.hostOffset + at * clusterSize;
+      metadata.setCluster(slot, index + at, {
+        allocated: true,
+        hostOffset,
+        copied: true,
+        alloc: (old.alloc | stored) >>> 0,
+        zero: (old.zero & ~stored) >>> 0,
+      });
+      if (!old.allocated || old.hostOffset === hostOffset) continue;
       metadata.frees.add(old.hostOffset / clusterSize, 1, metadata.settings.passDiscardOther);
     }
   }
+}
+
+/** Bytes before the data that must be copied: to the beginning of a subcluster, or of all that another host cluster holds. */
+function bytesBefore({ geometry }: Metadata, { kind, first: { alloc } }: Plan, inCluster: number): number {
+  const { subclusterSize } = geometry;
+  const subcluster = Math.floor(inCluster / subclusterSize);
+  if (kind === 'owned' && (alloc & (2 ** subcluster)) !== 0) return 0;
+  return inCluster - Math.min(subcluster, kind === 'owned' ? subcluster : lowestBit(alloc)) * subclusterSize;
+}
+
+/** The same behind the data. @param end where in the last cluster it ends */
+function bytesAfter({ geometry }: Metadata, { kind, last: { alloc } }: Plan, end: number): number {
+  const { subclusterSize } = geometry;
+  const subcluster = Math.ceil(end / subclusterSize) - 1;
+  if (kind === 'owned' && (alloc & (2 ** subcluster)) !== 0) return 0;
+  return (Math.max(subcluster, kind === 'owned' ? subcluster : highestBit(alloc)) + 1) * subclusterSize - end;
 }

@@ -20,6 +20,8 @@ interface EntryFault {
 interface CheckedTable {
   /** How many entries lead to it: qemu-img looks at it that often. */
   readonly uses: number;
+  /** Bytes of an entry. */
+  readonly entryLength: number;
   readonly repairable: boolean;
   fault(high: number, low: number): EntryFault['kind'] | undefined;
   /** What qemu-img calls an entry, up to its value. */
@@ -62,6 +64,7 @@ class FlagChecker {
       this.#repair && !this.#overlapsOther({ offset: l1Offset, length: l1Entries * ENTRY_LENGTH }, 'l1');
     yield* this.#checkTable(l1Offset, l1Entries, {
       uses: 1,
+      entryLength: ENTRY_LENGTH,
       repairable,
       fault: (high, low) => this.#l1Fault(high, low),
       words: (index) => `L2 cluster: l1_index=${index} l1_entry=`,
@@ -73,6 +76,7 @@ class FlagChecker {
     const offset = cluster * clusterSize;
     yield* this.#checkTable(offset, clusterSize / ENTRY_LENGTH, {
       uses: activeUses.get(cluster),
+      entryLength: this.#image.tables.l2EntryLength,
       repairable: this.#repair && !this.#overlapsOther({ offset, length: clusterSize }, 'l2'),
       fault: (high, low) => this.#l2Fault(high, low, activeUses.get(cluster) > 0),
       words: () => 'data cluster: l2_entry=',
@@ -88,7 +92,7 @@ class FlagChecker {
   /** @returns whether the piece was changed */
   *#checkPiece(piece: DataView, first: number, count: number, table: CheckedTable): Co<boolean> {
     let changed = false;
-    for (let index = 0; index < count; index++) {
+    for (let index = 0; index < count; index += table.entryLength / ENTRY_LENGTH) {
       const high = piece.getUint32(index * ENTRY_LENGTH);
       const low = piece.getUint32(index * ENTRY_LENGTH + 4);
       const kind = table.fault(high, low);
@@ -116,7 +120,7 @@ class FlagChecker {
     const offset = entryOffset(high, low);
     if ((high & L2_COMPRESSED) !== 0 || offset === 0) return undefined;
     // Without a repair the walk has reported it already, and counted what it reserves.
-    const broken = this.#findings.fix === 'all' && isBrokenReservation(high, low, this.#image.clusterSize);
+    const broken = this.#findings.fix === 'all' && isBrokenReservation(high, low, this.#image);
     if (broken) return 'reservation';
     return !active || this.#isRight(high, offset) ? undefined : 'copied';
   }

@@ -17,6 +17,8 @@ export interface Region {
 export interface CheckedTables {
   readonly version: 2 | 3;
   readonly clusterSize: number;
+  /** Bytes of an entry in the L2 tables. */
+  readonly l2EntryLength: number;
   readonly refcountBits: number;
   readonly virtualSize: number;
   readonly l1Offset: number;

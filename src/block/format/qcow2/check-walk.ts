@@ -7,6 +7,7 @@
 import type { Co } from '../../co.ts';
 import { entryOffset, entryText, type CheckedImage } from './check-image.ts';
 import type { SnapshotL1 } from './check-snapshots.ts';
+import { NO_BITS, type SubclusterBits } from './l2-entry.ts';
 import { walkBitmaps } from './check-bitmaps.ts';
 import {
   ENTRY_COPIED,
@@ -77,15 +78,23 @@ function* walkL2Tables(image: CheckedImage): Co<void> {
 }
 
 function* walkL2(image: CheckedImage, cluster: number): Co<void> {
-  const { clusterSize } = image;
+  const { clusterSize, tables } = image;
   const counter = new L2Counter(image, cluster);
-  yield* image.eachPiece(cluster * clusterSize, clusterSize / ENTRY_LENGTH, (piece, _first, count) => {
-    for (let index = 0; index < count; index++) {
+  const words = tables.l2EntryLength / ENTRY_LENGTH;
+  yield* image.eachPiece(cluster * clusterSize, clusterSize / ENTRY_LENGTH, (piece, first, count) => {
+    for (let index = 0; index < count; index += words) {
       const high = piece.getUint32(index * 8);
       const low = piece.getUint32(index * 8 + 4);
-      if (high !== 0 || low !== 0) counter.count(high, low);
+      const bits = words === 1 ? NO_BITS : bitmapAt(piece, index + 1);
+      if (high !== 0 || low !== 0 || bits.alloc !== 0) counter.count(high, low, bits, (first + index) / words);
     }
   });
+}
+
+/** The second half of an extended entry. The last one may be cut off by the end of the file. */
+function bitmapAt(piece: DataView, word: number): SubclusterBits {
+  const at = word * ENTRY_LENGTH;
+  return at < piece.byteLength ? { zero: piece.getUint32(at), alloc: piece.getUint32(at + 4) } : NO_BITS;
 }
 
 /** Counts what the entries of one L2 table refer to. */
@@ -103,7 +112,9 @@ class L2Counter {
     this.#activeUses = image.activeUses.get(cluster);
   }
 
-  count(high: number, low: number): void {
+  /** @param index the entry's number in its table */
+  count(high: number, low: number, bits: SubclusterBits, index: number): void {
+    this.#checkBits(high, low, bits, index);
     if ((high & L2_COMPRESSED) !== 0) {
       this.#countCompressed(high, low);
       return;
@@ -113,6 +124,22 @@ class L2Counter {
       this.#image.findings.corruption(message, undefined, this.#uses);
     }
     if (entryOffset(high, low) !== 0) this.#countData(high, low);
+  }
+
+  /** What is stored for a compressed cluster stays counted, so that a repair does not give it away. QEMU does not count it. */
+  #checkBits(high: number, low: number, { zero, alloc }: SubclusterBits, index: number): void {
+    const { findings } = this.#image;
+    const offset = entryOffset(high, low);
+    if ((high & L2_COMPRESSED) !== 0) {
+      if (zero === 0 && alloc === 0) return;
+      const what = `compressed cluster ${index} with non-zero subcluster allocation bitmap`;
+      findings.corruption(`ERROR ${what}, entry=0x${entryText(high, low)}`, undefined, this.#uses);
+    } else if (offset === 0 && alloc !== 0) {
+      findings.corruption('ERROR: Unallocated cluster has non-zero subcluster allocation map', undefined, this.#uses);
+    } else if (offset !== 0 && (zero & alloc) !== 0) {
+      const what = 'Allocated cluster has corrupted subcluster allocation bitmap';
+      findings.corruption(`ERROR offset=${offset.toString(16)}: ${what}`, offset, this.#uses);
+    }
   }
 
   #countCompressed(high: number, low: number): void {
@@ -137,7 +164,7 @@ class L2Counter {
     const { findings, clusterSize } = image;
     const offset = entryOffset(high, low);
     // The flags' pass makes it a plain zero cluster: then nothing is reserved any more.
-    if (findings.fix === 'all' && isBrokenReservation(high, low, clusterSize)) {
+    if (findings.fix === 'all' && isBrokenReservation(high, low, image)) {
       image.hasBrokenReservation = true;
       return;
     }
@@ -149,9 +176,13 @@ class L2Counter {
   }
 }
 
-/** Whether an L2 entry reserves, for a cluster of zeroes, space at a place where none can be. A repair drops the reservation. */
-export function isBrokenReservation(high: number, low: number, clusterSize: number): boolean {
-  return (high & L2_COMPRESSED) === 0 && (low & L2_ZERO) !== 0 && entryOffset(high, low) % clusterSize !== 0;
+/**
+ * Whether an L2 entry reserves, for a cluster of zeroes, space at a place where none can be. A repair drops the reservation.
+ * Extended entries have no such clusters: the flag means nothing there.
+ */
+export function isBrokenReservation(high: number, low: number, { clusterSize, tables }: CheckedImage): boolean {
+  const isZero = (low & L2_ZERO) !== 0 && tables.l2EntryLength === ENTRY_LENGTH;
+  return isZero && (high & L2_COMPRESSED) === 0 && entryOffset(high, low) % clusterSize !== 0;
 }
 
 /** What qemu-img says, after its verb, of an L2 entry whose offset is not a cluster's. */

@@ -17,7 +17,7 @@ import { rewriteSnapshots } from './check-snapshot-repair.ts';
 import { scanSnapshots } from './check-snapshots.ts';
 import { walkReferences } from './check-walk.ts';
 import { findExtension } from './extensions.ts';
-import { clusterSizeOf, encodeFields, type Qcow2Header } from './header.ts';
+import { clusterSizeOf, encodeFields, l2EntryLengthOf, type Qcow2Header } from './header.ts';
 import { AUTOCLEAR_BITMAPS, EXTENSION, FIELD, INCOMPATIBLE_CORRUPT, INCOMPATIBLE_DIRTY } from './layout.ts';
 
 export interface CheckOutcome {
@@ -146,6 +146,7 @@ function tablesOf(header: Qcow2Header): CheckedTables {
   return {
     version: header.version,
     clusterSize: clusterSizeOf(header),
+    l2EntryLength: l2EntryLengthOf(header),
     refcountBits: 2 ** header.refcountOrder,
     virtualSize: header.size,
     l1Offset: header.l1TableOffset,

@@ -5,11 +5,13 @@ import type { OptionSchema, OptionValues } from '../../options.ts';
 import {
   DEFAULT_CLUSTER_SIZE,
   ENTRY_LENGTH,
+  EXTENDED_ENTRY_LENGTH,
   MAX_BACKING_FILE_BYTES,
   MAX_BACKING_FORMAT_BYTES,
   MAX_CLUSTER_BITS,
   MAX_L1_BYTES,
   MIN_CLUSTER_BITS,
+  MIN_EXTENDED_CLUSTER_BITS,
 } from './layout.ts';
 
 export const createOptions = {
@@ -29,6 +31,7 @@ export const createOptions = {
     help: 'Preallocation mode (allowed values: off, metadata, falloc, full)',
     default: 'off',
   },
+  extended_l2: { type: 'boolean', help: 'Extended L2 tables', default: false },
   lazy_refcounts: { type: 'boolean', help: 'Postpone refcount updates', default: false },
   refcount_bits: { type: 'number', help: 'Width of a reference count entry in bits', default: 16 },
 } as const satisfies OptionSchema;
@@ -43,6 +46,8 @@ export interface CreateParameters {
   readonly clusterSize: number;
   readonly refcountBits: number;
   readonly lazyRefcounts: boolean;
+  /** Bytes of an L2 entry: 16 with subclusters. */
+  readonly entryLength: number;
   readonly l1Entries: number;
 }
 
@@ -72,19 +77,39 @@ export function checkCreateOptions(options: CreateOptions): CreateParameters {
       'Lazy refcounts only supported with compatibility level 1.1 and above (use version=v3 or greater)',
     );
   }
+  const entryLength = checkExtendedL2(options, version);
   checkBacking(options);
   const size = Math.ceil(options.size / SECTOR_SIZE) * SECTOR_SIZE;
-  const l1Entries = Math.ceil(size / (clusterSize * (clusterSize / ENTRY_LENGTH)));
+  const l1Entries = Math.ceil(size / (clusterSize * (clusterSize / entryLength)));
   if (l1Entries * ENTRY_LENGTH > MAX_L1_BYTES || !Number.isSafeInteger(size)) {
     throw new BlockError(
       'invalid',
       "The image size is too large for file format 'qcow2' (try using a larger cluster size)",
     );
   }
-  return { version, size, clusterSize, refcountBits, lazyRefcounts, l1Entries };
+  return { version, size, clusterSize, refcountBits, lazyRefcounts, entryLength, l1Entries };
 }
 
-function checkBacking({ backing_file: file, backing_fmt: format, preallocation }: CreateOptions): void {
+/** @returns bytes of an L2 entry */
+function checkExtendedL2({ extended_l2: extended, cluster_size: clusterSize }: CreateOptions, version: number): number {
+  if (!extended) return ENTRY_LENGTH;
+  if (version < 3) {
+    throw new BlockError(
+      'invalid',
+      'Extended L2 entries are only supported with compatibility level 1.1 and above (use version=v3 or greater)',
+    );
+  }
+  if (clusterSize < 2 ** MIN_EXTENDED_CLUSTER_BITS) {
+    throw new BlockError(
+      'invalid',
+      `Extended L2 entries are only supported with cluster sizes of at least ${2 ** MIN_EXTENDED_CLUSTER_BITS} bytes`,
+    );
+  }
+  return EXTENDED_ENTRY_LENGTH;
+}
+
+function checkBacking(options: CreateOptions): void {
+  const { backing_file: file, backing_fmt: format, preallocation, extended_l2: extended } = options;
   if (format !== undefined && file === undefined) {
     throw new BlockError('invalid', 'Backing format cannot be used without backing file');
   }
@@ -92,10 +117,10 @@ function checkBacking({ backing_file: file, backing_fmt: format, preallocation }
   if (format === undefined) {
     throw new BlockError('invalid', 'Backing file specified without backing format: pass backing_fmt');
   }
-  if (preallocation !== 'off') {
+  if (preallocation !== 'off' && !extended) {
     throw new BlockError(
       'invalid',
-      'Backing file and preallocation can only be used at the same time if extended_l2 is on, which is not supported',
+      'Backing file and preallocation can only be used at the same time if extended_l2 is enabled',
     );
   }
   checkText('The name of a backing file', file, MAX_BACKING_FILE_BYTES);

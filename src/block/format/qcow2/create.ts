@@ -16,10 +16,12 @@ import {
   CRYPT_NONE,
   ENTRY_COPIED,
   ENTRY_LENGTH,
+  EXTENDED_ENTRY_LENGTH,
   EXTENSION,
   HEADER_LENGTH_V2,
   HEADER_LENGTH_V3,
   HEADER_LENGTH_WRITTEN,
+  INCOMPATIBLE_EXTENDED_L2,
 } from './layout.ts';
 import { refcountSizes } from './measure.ts';
 import { refcountValues } from './refcount-values.ts';
@@ -125,7 +127,7 @@ function makeHeader(options: CreateOptions, parameters: CreateParameters, layout
     refcountTableClusters: layout.tableClusters,
     nbSnapshots: 0,
     snapshotsOffset: 0,
-    incompatibleFeatures: 0n,
+    incompatibleFeatures: parameters.entryLength === EXTENDED_ENTRY_LENGTH ? INCOMPATIBLE_EXTENDED_L2 : 0n,
     compatibleFeatures: parameters.lazyRefcounts ? COMPATIBLE_LAZY_REFCOUNTS : 0n,
     autoclearFeatures: 0n,
     refcountOrder: Math.log2(parameters.refcountBits),
@@ -180,9 +182,11 @@ class TableWriter {
 
   *writeL2(): Co<void> {
     const { l2Cluster, l2Tables, dataCluster, dataClusters } = this.#layout;
-    const { clusterSize } = this.#parameters;
-    yield* this.#writeEntries(l2Cluster, l2Tables, (entry) =>
-      entry < dataClusters ? (dataCluster + entry) * clusterSize : 0,
+    const { clusterSize, entryLength } = this.#parameters;
+    // The second half of extended entries stays zero: space is reserved and holds nothing yet, so that a backing file shows.
+    const step = entryLength / ENTRY_LENGTH;
+    yield* this.#writeEntries(l2Cluster, l2Tables, (word) =>
+      word % step === 0 && word / step < dataClusters ? (dataCluster + word / step) * clusterSize : 0,
     );
   }
 

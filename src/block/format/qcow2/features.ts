@@ -41,7 +41,6 @@ export function checkFeatures(header: Qcow2Header): void {
   }
   if (header.cryptMethod !== CRYPT_NONE) throw unsupported(encryptionName(header.cryptMethod));
   if ((header.incompatibleFeatures & INCOMPATIBLE_DATA_FILE) !== 0n) throw unsupported('an external data file');
-  if ((header.incompatibleFeatures & INCOMPATIBLE_EXTENDED_L2) !== 0n) throw unsupported('extended L2 entries');
   checkCompressionType(header);
 }
 

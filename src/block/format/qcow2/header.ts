@@ -18,10 +18,12 @@ import {
 import {
   DEFAULT_REFCOUNT_ORDER,
   ENTRY_LENGTH,
+  EXTENDED_ENTRY_LENGTH,
   EXTENSION,
   FIELD,
   HEADER_LENGTH_V2,
   HEADER_LENGTH_V3,
+  INCOMPATIBLE_EXTENDED_L2,
   MAGIC,
   MAX_BACKING_FILE_BYTES,
   MAX_BACKING_FORMAT_BYTES,
@@ -31,6 +33,7 @@ import {
   MAX_REFCOUNT_ORDER,
   MAX_REFCOUNT_TABLE_BYTES,
   MIN_CLUSTER_BITS,
+  MIN_EXTENDED_CLUSTER_BITS,
 } from './layout.ts';
 
 export interface Qcow2Header {
@@ -63,6 +66,11 @@ export interface Qcow2Header {
 /** What many places derive from a header. */
 export function clusterSizeOf(header: Qcow2Header): number {
   return 2 ** header.clusterBits;
+}
+
+/** Bytes of an entry in the L2 tables. */
+export function l2EntryLengthOf(header: Qcow2Header): number {
+  return (header.incompatibleFeatures & INCOMPATIBLE_EXTENDED_L2) === 0n ? ENTRY_LENGTH : EXTENDED_ENTRY_LENGTH;
 }
 
 /** 0 is zlib (raw deflate), 1 is zstd. */
@@ -222,7 +230,15 @@ function checkFields(header: Qcow2Header): void {
       `at most ${MAX_REFCOUNT_TABLE_BYTES / clusterSize} with clusters of ${clusterSize} bytes (a table of 8 MiB)`,
     );
   }
-  const needed = Math.ceil(header.size / (clusterSize * (clusterSize / ENTRY_LENGTH)));
+  const entryLength = l2EntryLengthOf(header);
+  if (entryLength === EXTENDED_ENTRY_LENGTH && header.clusterBits < MIN_EXTENDED_CLUSTER_BITS) {
+    throw wrong(
+      'cluster_bits',
+      header.clusterBits,
+      `at least ${MIN_EXTENDED_CLUSTER_BITS} (16 KiB) in an image with extended L2 entries`,
+    );
+  }
+  const needed = Math.ceil(header.size / (clusterSize * (clusterSize / entryLength)));
   if (header.l1Size < needed) {
     throw wrong(
       'l1_size',

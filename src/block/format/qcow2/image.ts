@@ -30,18 +30,20 @@ import { discard, markZero } from './zero.ts';
 export class Qcow2Image implements FormatImage {
   readonly limits: BlockLimits;
   readonly allocationUnit: number;
+  readonly zeroUnit: number;
   readonly hasZeroInit = true;
   readonly #metadata: Metadata;
   readonly #mapper: Mapper;
   #virtualSize: number;
 
   constructor(metadata: Metadata) {
-    const { clusterSize } = metadata.geometry;
+    const { clusterSize, subclusterSize } = metadata.geometry;
     this.#metadata = metadata;
     this.#mapper = new Mapper(metadata);
     this.#virtualSize = wholeSectors(metadata.header.size);
     this.allocationUnit = clusterSize;
-    this.limits = { ...BYTE_LIMITS, writeZeroesAlignment: clusterSize, discardAlignment: clusterSize };
+    this.zeroUnit = subclusterSize;
+    this.limits = { ...BYTE_LIMITS, writeZeroesAlignment: subclusterSize, discardAlignment: clusterSize };
   }
 
   get virtualSize(): number {

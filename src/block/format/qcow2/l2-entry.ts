@@ -1,7 +1,8 @@
 /**
- * What the entry of an L2 table says about its guest cluster.
+ * What the entry of an L2 table says about its guest cluster, and which of its subclusters. A cluster of an image without
+ * extended L2 entries is one subcluster, so that all that changes tables works alike on both.
  *
- * Source: qcow2 specification, "Cluster mapping".
+ * Source: qcow2 specification, "Cluster mapping" and "Extended L2 Entries".
  */
 import { BlockError } from '../../error.ts';
 import {
@@ -12,6 +13,7 @@ import {
   L2_RESERVED_HIGH,
   L2_RESERVED_LOW,
   L2_ZERO,
+  SUBCLUSTERS,
 } from './layout.ts';
 
 export type ClusterKind =
@@ -20,32 +22,63 @@ export type ClusterKind =
   | 'data'
   /** Reads as zeroes; a host cluster may be reserved for it. */
   | 'zero'
-  | 'compressed';
+  | 'compressed'
+  /** The subclusters differ, or space is reserved and holds nothing yet: the bits tell. */
+  | 'mixed';
 
-export interface ClusterEntry {
-  readonly kind: ClusterKind;
-  /** Bytes; 0: no host cluster. Not decoded for compressed clusters. */
+/** A bit for each subcluster, bit 0 for the first. Neither bit: the backing file answers. */
+export interface SubclusterBits {
+  /** Reads as zeroes. */
+  readonly zero: number;
+  /** Stored in the host cluster. */
+  readonly alloc: number;
+}
+
+/** What an entry says, and what it takes to write one. */
+export interface ClusterPlace extends SubclusterBits {
+  /** There is a host cluster. Not decoded for compressed clusters. */
+  readonly allocated: boolean;
+  /** Bytes; 0 where there is no host cluster. */
   readonly hostOffset: number;
   /** The host cluster belongs to this entry alone. */
   readonly copied: boolean;
+}
+
+export interface ClusterEntry extends ClusterPlace {
+  readonly kind: ClusterKind;
 }
 
 /** What it takes to judge an entry. */
 export interface EntryRules {
   readonly version: 2 | 3;
   readonly clusterSize: number;
+  /** 32, or 1 without extended entries. */
+  readonly subclusters: number;
 }
+
+export const NO_BITS: SubclusterBits = Object.freeze({ zero: 0, alloc: 0 });
+
+/** An entry that says nothing. */
+export const NO_CLUSTER: ClusterPlace = Object.freeze({ allocated: false, hostOffset: 0, copied: false, ...NO_BITS });
 
 /**
  * @param high bits 63 to 32 of the entry @param low bits 31 to 0
  * @param guestOffset of the cluster, for messages
+ * @param bits the second half of an extended entry
  * @throws BlockError `corrupt` when the entry contradicts the specification
  */
-export function decodeEntry(high: number, low: number, rules: EntryRules, guestOffset: number): ClusterEntry {
+export function decodeEntry(
+  high: number,
+  low: number,
+  rules: EntryRules,
+  guestOffset: number,
+  bits: SubclusterBits = NO_BITS,
+): ClusterEntry {
   const copied = (high & ENTRY_COPIED) !== 0;
   if ((high & L2_COMPRESSED) !== 0) {
     if (copied) throw broken('is compressed and marked as writable in place', guestOffset);
-    return { kind: 'compressed', hostOffset: 0, copied: false };
+    if (bits.zero !== 0 || bits.alloc !== 0) throw broken('is compressed and has subclusters', guestOffset);
+    return { kind: 'compressed', allocated: false, hostOffset: 0, copied: false, ...NO_BITS };
   }
   if ((high & L2_RESERVED_HIGH) !== 0 || (low & L2_RESERVED_LOW) !== 0) {
     throw broken('has reserved bits set', guestOffset);
@@ -56,11 +89,31 @@ export function decodeEntry(high: number, low: number, rules: EntryRules, guestO
   }
   if (hostOffset > Number.MAX_SAFE_INTEGER) throw broken('leads to an offset of 2^53 or more', guestOffset);
   if (hostOffset === 0 && copied) throw broken('says that the header is its data', guestOffset);
+  const place = { allocated: hostOffset !== 0, hostOffset, copied };
+  if (rules.subclusters > 1) return extendedEntry(place, bits, guestOffset);
   const zero = (low & L2_ZERO) !== 0;
   if (zero && rules.version === 2) {
     throw broken('is a zero cluster, which version 2 of the format does not have', guestOffset);
   }
-  return { kind: zero ? 'zero' : hostOffset === 0 ? 'unallocated' : 'data', hostOffset, copied };
+  if (zero) return { kind: 'zero', ...place, zero: 1, alloc: 0 };
+  return place.allocated
+    ? { kind: 'data', ...place, zero: 0, alloc: 1 }
+    : { kind: 'unallocated', ...place, ...NO_BITS };
+}
+
+/** The flag of zero clusters means nothing here: QEMU does not look at it either. */
+function extendedEntry(
+  place: Omit<ClusterPlace, keyof SubclusterBits>,
+  { zero, alloc }: SubclusterBits,
+  guestOffset: number,
+): ClusterEntry {
+  if ((zero & alloc) !== 0)
+    throw broken('says of subclusters that they are stored and that they are zero', guestOffset);
+  if (alloc !== 0 && !place.allocated) throw broken('has subclusters that are stored nowhere', guestOffset);
+  const all = allSubclusters(SUBCLUSTERS);
+  const empty = !place.allocated && zero === 0;
+  const kind = alloc === all ? 'data' : zero === all ? 'zero' : empty ? 'unallocated' : 'mixed';
+  return { kind, ...place, zero, alloc };
 }
 
 function broken(what: string, guestOffset: number): BlockError {
@@ -71,6 +124,11 @@ function broken(what: string, guestOffset: number): BlockError {
   );
 }
 
+/** High half of an entry. */
+export function entryHigh({ allocated, hostOffset, copied }: ClusterPlace): number {
+  return allocated ? Math.floor(hostOffset / 2 ** 32) + (copied ? ENTRY_COPIED : 0) : 0;
+}
+
 /** High half of an entry, with the flag that the cluster belongs to it alone. */
 export function ownedHigh(hostOffset: number): number {
   return ENTRY_COPIED + Math.floor(hostOffset / 2 ** 32);
@@ -79,4 +137,32 @@ export function ownedHigh(hostOffset: number): number {
 /** Low half of an entry. */
 export function entryLow(hostOffset: number): number {
   return hostOffset % 2 ** 32;
+}
+
+// ── Bits ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** The bits of all subclusters of a cluster. */
+export function allSubclusters(subclusters: number): number {
+  return 2 ** subclusters - 1;
+}
+
+/** The bits of the subclusters from `from` up to, without, `to`. */
+export function subclusterRange(from: number, to: number): number {
+  return 2 ** to - 2 ** from;
+}
+
+/** How many bits from `from` on are all set. */
+export function setRun(bits: number, from: number): number {
+  const clear = ~bits >>> from;
+  return clear === 0 ? 32 - from : lowestBit(clear);
+}
+
+/** Number of the lowest bit that is set; 32 without one. */
+export function lowestBit(bits: number): number {
+  return bits === 0 ? 32 : 31 - Math.clz32(bits & -bits);
+}
+
+/** Number of the highest bit that is set; -1 without one. */
+export function highestBit(bits: number): number {
+  return 31 - Math.clz32(bits);
 }

@@ -121,8 +121,14 @@ export const FEATURE_TABLE_MIN_ROOM = 4096;
 
 // ── Table entries ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Bytes of an entry in the L1, L2 and refcount tables. */
+/** Bytes of an entry in the L1 and refcount tables, and in L2 tables without subclusters. */
 export const ENTRY_LENGTH = 8;
+/** Bytes of an L2 entry with subclusters: a standard entry, then which subclusters are zero and which are stored, 32 bits each. */
+export const EXTENDED_ENTRY_LENGTH = 16;
+/** In a cluster of an image with extended L2 entries. */
+export const SUBCLUSTERS = 32;
+/** The smallest cluster whose subclusters are whole sectors. */
+export const MIN_EXTENDED_CLUSTER_BITS = 14;
 
 /** High half, L1 and L2: what it leads to has a refcount of exactly one and may be written in place. */
 export const ENTRY_COPIED = 0x80000000;

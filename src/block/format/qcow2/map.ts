@@ -12,6 +12,7 @@ import type { SliceCache } from './cache.ts';
 import { decodeEntry } from './l2-entry.ts';
 import { ENTRY_LENGTH } from './layout.ts';
 import type { Metadata } from './metadata.ts';
+import { SubclusterMapper } from './map-subclusters.ts';
 
 /** Bits 53 to 55 of an offset, which numbers cannot hold, the reserved bits, and the flag of compressed clusters. */
 const NOT_PLAIN_HIGH = 0x7fe00000;
@@ -29,6 +30,8 @@ export class Mapper {
   /** Powers of two: multiplying by them is exact, and faster than dividing. */
   readonly #perCluster: number;
   readonly #perSlice: number;
+  /** Answers instead where entries are extended. */
+  readonly #subclusters: SubclusterMapper | undefined;
   /** Low bits that are zero in the entry of a data cluster: its offset is a multiple of the cluster size. */
   readonly #notPlainLow: number;
 
@@ -43,6 +46,7 @@ export class Mapper {
     this.#perCluster = 1 / clusterSize;
     this.#perSlice = 1 / sliceSpan;
     this.#notPlainLow = clusterSize - 1;
+    this.#subclusters = metadata.geometry.subclusters > 1 ? new SubclusterMapper(metadata) : undefined;
   }
 
   /** @see FormatImage.map */
@@ -73,6 +77,7 @@ export class Mapper {
   }
 
   #mapCached(slot: number, slice: number, guestOffset: number, length: number): Extent {
+    if (this.#subclusters !== undefined) return this.#subclusters.mapCached(slot, slice, guestOffset, length);
     const within = guestOffset - slice * this.#sliceSpan;
     const index = Math.floor(within * this.#perCluster);
     const inCluster = within - index * this.#clusterSize;
@@ -85,7 +90,7 @@ export class Mapper {
     if ((high & NOT_PLAIN_HIGH) === 0 && (low & this.#notPlainLow) === 0) {
       const hostOffset = (high & ~0x80000000) * 2 ** 32 + (low >>> 0);
       if (hostOffset !== 0) {
-        if (hostOffset >= this.#file.length) throw this.#behindTheEnd(hostOffset, guestOffset);
+        if (hostOffset >= this.#file.length) throw behindTheEnd(this.#file, hostOffset, guestOffset);
         const run = clusters === 1 ? 1 : this.#dataRun(view, at, high, hostOffset, clusters);
         const writable = high < 0 && this.#l2.marked(slot);
         return dataExtent(
@@ -101,16 +106,6 @@ export class Mapper {
       }
     }
     return this.#mapSpecial(view, at, guestOffset - inCluster, inCluster, length, clusters);
-  }
-
-  /** The file was cut off, or the entry is wrong: what lies there is not zero, it is lost. */
-  #behindTheEnd(hostOffset: number, guestOffset: number): BlockError {
-    return new BlockError(
-      'corrupt',
-      `The data of the guest cluster is at ${hostOffset} in the file, which has only ${this.#file.length} bytes: it was cut off, ` +
-        'or is not all there yet. Get the whole file, or check the image',
-      { offset: guestOffset },
-    );
   }
 
   /** How many clusters lie in a row in the file as they do on the disk. */
@@ -152,6 +147,16 @@ function sameRun(view: DataView, first: number, low: number, limit: number): num
     if (view.getUint32(at) !== 0 || view.getUint32(at + 4) !== low) break;
   }
   return run;
+}
+
+/** The file was cut off, or the entry is wrong: what lies there is not zero, it is lost. */
+export function behindTheEnd(file: BlockChild, hostOffset: number, guestOffset: number): BlockError {
+  return new BlockError(
+    'corrupt',
+    `The data of the guest cluster is at ${hostOffset} in the file, which has only ${file.length} bytes: it was cut off, ` +
+      'or is not all there yet. Get the whole file, or check the image',
+    { offset: guestOffset },
+  );
 }
 
 /** The error for a cluster that is stored compressed. */

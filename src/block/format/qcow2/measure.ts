@@ -35,11 +35,10 @@ export function refcountSizes(clusters: number, clusterSize: number, refcountBit
  * @throws BlockError `invalid` when no image can be made with the options
  */
 export function measure(options: CreateOptions, dataBytes: number): { required: number; fullyAllocated: number } {
-  const { clusterSize, refcountBits, size } = checkCreateOptions(options);
-  const entriesPerTable = clusterSize / 8;
+  const { clusterSize, entryLength, refcountBits, size } = checkCreateOptions(options);
   const dataClusters = Math.ceil(size / clusterSize);
-  const l2Clusters = Math.ceil(dataClusters / entriesPerTable);
-  const l1Clusters = Math.ceil(l2Clusters / entriesPerTable);
+  const l2Clusters = Math.ceil((dataClusters * entryLength) / clusterSize);
+  const l1Clusters = Math.ceil((l2Clusters * 8) / clusterSize);
   const counted = 1 + l1Clusters + l2Clusters + dataClusters;
   const { blocks, tableClusters } = refcountSizes(counted, clusterSize, refcountBits);
   const fullyAllocated = (counted + blocks + tableClusters) * clusterSize;

@@ -32,8 +32,9 @@ import {
   INCOMPATIBLE_DIRTY,
   L1_RESERVED_HIGH,
   L1_RESERVED_LOW,
+  L2_ZERO,
 } from './layout.ts';
-import { entryLow, ownedHigh } from './l2-entry.ts';
+import { entryHigh, entryLow, NO_BITS, ownedHigh, type ClusterPlace, type SubclusterBits } from './l2-entry.ts';
 import { PendingFrees } from './pending-frees.ts';
 import { MetadataPlaces, type OverlapCheck } from './places.ts';
 import { Refcounts } from './refcounts.ts';
@@ -218,7 +219,7 @@ export class Metadata {
   }
 
   /**
-   * Gets an L2 slice for changing: its table exists, belongs to this disk alone, and may be written. Change it with `setEntry`
+   * Gets an L2 slice for changing: its table exists, belongs to this disk alone, and may be written. Change it with `setCluster`
    * before the next wait.
    */
   *writableSlice(slice: number): Co<number> {
@@ -232,12 +233,23 @@ export class Metadata {
     return slot;
   }
 
-  /** Changes an entry of a slice that `writableSlice` gave. */
-  setEntry(slot: number, index: number, high: number, low: number): void {
-    const at = this.l2.start(slot) + index * ENTRY_LENGTH;
+  /** Changes what a slice that `writableSlice` gave says of a standard cluster. */
+  setCluster(slot: number, index: number, place: ClusterPlace): void {
+    const isZero = this.geometry.subclusters === 1 && place.zero !== 0;
+    this.setEntry(slot, index, entryHigh(place), entryLow(place.hostOffset) + (isZero ? L2_ZERO : 0), place);
+  }
+
+  /** Changes an entry of a slice that `writableSlice` gave. @param bits the second half of an extended entry */
+  setEntry(slot: number, index: number, high: number, low: number, bits: SubclusterBits = NO_BITS): void {
+    const { entryLength } = this.geometry;
+    const at = this.l2.start(slot) + index * entryLength;
     const view = this.l2.view(slot);
     view.setUint32(at, high);
     view.setUint32(at + 4, low);
+    if (entryLength > ENTRY_LENGTH) {
+      view.setUint32(at + 8, bits.zero);
+      view.setUint32(at + 12, bits.alloc);
+    }
     this.l2.markDirty(slot);
   }
 
@@ -281,12 +293,12 @@ export class Metadata {
 
   /** Before the first change of a slice: neither its table nor what its entries own may lie on other metadata. */
   *#vetSlice(slot: number, slice: number): Co<void> {
-    const { clusterSize, entriesPerSlice, slicesPerTable, sliceSpan } = this.geometry;
+    const { clusterSize, entriesPerSlice, entryLength, slicesPerTable, sliceSpan } = this.geometry;
     const table = this.tableOffset(Math.floor(slice / slicesPerTable));
     const below = this.places.overlap(table, clusterSize, true);
     if (below !== undefined) yield* this.markCorrupt(`An L2 table at offset ${table} lies on ${below}`);
     const view = this.l2.view(slot);
-    for (let index = 0, at = this.l2.start(slot); index < entriesPerSlice; index++, at += ENTRY_LENGTH) {
+    for (let index = 0, at = this.l2.start(slot); index < entriesPerSlice; index++, at += entryLength) {
       const high = view.getUint32(at);
       if ((high & ENTRY_COPIED) === 0) continue;
       const offset = (high & ENTRY_OFFSET_HIGH) * 2 ** 32 + ((view.getUint32(at + 4) & ENTRY_OFFSET_LOW) >>> 0);

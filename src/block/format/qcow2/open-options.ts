@@ -1,7 +1,7 @@
 /** Options of an image that is opened, with QEMU's names, and how large its caches become. */
 import { BlockError } from '../../error.ts';
 import type { OptionSchema, OptionValues } from '../../options.ts';
-import { clusterSizeOf, type Qcow2Header } from './header.ts';
+import { clusterSizeOf, l2EntryLengthOf, type Qcow2Header } from './header.ts';
 import { COMPATIBLE_LAZY_REFCOUNTS } from './layout.ts';
 
 export const openOptions = {
@@ -56,7 +56,7 @@ export function cacheSizes(options: OpenOptions, header: Qcow2Header): CacheSize
   }
   const { l2Bytes, refcountBytes } = cacheBytes(options, clusterSize);
   const refcountSliceBytes = Math.min(clusterSize, DEFAULT_SLICE_BYTES);
-  const neededL2 = Math.ceil(header.size / (clusterSize * (sliceBytes / 8)));
+  const neededL2 = Math.ceil(header.size / (clusterSize * (sliceBytes / l2EntryLengthOf(header))));
   return {
     sliceBytes,
     l2Slices: Math.max(MIN_SLICES, Math.min(neededL2, Math.floor(l2Bytes / sliceBytes))),

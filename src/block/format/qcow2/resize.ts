@@ -2,13 +2,13 @@
 import { settle, type Co } from '../../co.ts';
 import type { Preallocation } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
-import { readEntry } from './allocate.ts';
+import { readEntry } from './entries.ts';
 import { EntryTable } from './entry-table.ts';
 import { ENTRY_LENGTH, MAX_L1_BYTES } from './layout.ts';
-import { entryLow, ownedHigh } from './l2-entry.ts';
+import { subclusterRange } from './l2-entry.ts';
 import { compressedCluster } from './map.ts';
 import type { Metadata } from './metadata.ts';
-import { changeClusters } from './zero.ts';
+import { changeClusters, zeroPart } from './zero.ts';
 
 export interface SizeChange {
   /** Bytes of the disk now. */
@@ -46,7 +46,9 @@ function* grow(metadata: Metadata, { oldSize, newSize, preallocation, zeroUntil 
   yield* clearTail(metadata, oldSize);
   yield* metadata.lock.run(() => growL1(metadata, Math.ceil(newSize / metadata.geometry.tableSpan)));
   if (preallocation === 'metadata') yield* preallocate(metadata, oldSize, newSize);
-  else if (zeroUntil > oldSize) yield* hideBacking(metadata, oldSize, zeroUntil);
+  // Preallocated clusters hide it themselves, but those of extended entries.
+  const hides = preallocation === 'metadata' && metadata.geometry.subclusters === 1;
+  if (zeroUntil > oldSize && !hides) yield* hideBacking(metadata, oldSize, zeroUntil);
   yield* metadata.lock.run(function* () {
     // The new size shows only what is on the disk by then.
     yield* metadata.writeBack();
@@ -68,13 +70,17 @@ function* writeSize(metadata: Metadata, size: number): Co<void> {
 
 /** Makes new clusters zero, so that the backing file does not show. Version 2 has no other way than to give them space. */
 function* hideBacking(metadata: Metadata, oldSize: number, end: number): Co<void> {
-  const { clusterSize, version } = metadata.geometry;
+  const { clusterSize, subclusterSize, version } = metadata.geometry;
   if (version === 2) {
     yield* preallocate(metadata, oldSize, end);
     return;
   }
-  for (let guest = Math.ceil(oldSize / clusterSize) * clusterSize; guest < end;) {
-    guest += yield* changeClusters(metadata, guest, end - guest, false, () => 'zero');
+  for (let guest = Math.ceil(oldSize / subclusterSize) * subclusterSize; guest < end;) {
+    const done = yield* changeClusters(metadata, guest, end - guest, false, ({ allocated }) =>
+      allocated ? 'zero-reserved' : 'zero',
+    );
+    // A compressed cluster that the disk ended in holds all of itself.
+    guest += done > 0 ? done : clusterSize - (guest % clusterSize);
   }
 }
 
@@ -116,7 +122,7 @@ function* growL1(metadata: Metadata, entries: number): Co<void> {
  */
 function* clearTail(metadata: Metadata, size: number): Co<void> {
   const { file } = metadata;
-  const { clusterSize, sliceSpan } = metadata.geometry;
+  const { clusterSize, sliceSpan, subclusterSize, subclusters } = metadata.geometry;
   const inCluster = size % clusterSize;
   if (inCluster === 0) return;
   yield* metadata.lock.run(function* () {
@@ -127,9 +133,14 @@ function* clearTail(metadata: Metadata, size: number): Co<void> {
     const slot = yield* metadata.writableSlice(slice);
     const entry = readEntry(metadata, slot, slice, index);
     if (entry.kind === 'compressed') throw compressedCluster(guest);
-    if (entry.kind !== 'data') return;
+    // Of the subclusters one may be cut by the end, and those behind it need no more than their bits.
+    const cut = Math.floor(inCluster / subclusterSize);
+    const behind = subclusterRange(Math.ceil(inCluster / subclusterSize), subclusters);
+    if ((entry.alloc & behind) !== 0) zeroPart(metadata, slot, index, entry, behind);
+    if ((entry.alloc & (2 ** cut)) === 0 || inCluster % subclusterSize === 0) return;
+    const cutEnd = (cut + 1) * subclusterSize;
     if (entry.copied) {
-      yield* settle(file.writeZeroes(entry.hostOffset + inCluster, clusterSize - inCluster));
+      yield* settle(file.writeZeroes(entry.hostOffset + inCluster, cutEnd - inCluster));
       return;
     }
     const bytes = new Uint8Array(clusterSize);
@@ -140,14 +151,15 @@ function* clearTail(metadata: Metadata, size: number): Co<void> {
     file.event('cow_write');
     yield* settle(file.write(hostOffset, bytes));
     const again = yield* metadata.writableSlice(slice);
-    metadata.setEntry(again, index, ownedHigh(hostOffset), entryLow(hostOffset));
+    metadata.setCluster(again, index, { ...readEntry(metadata, again, slice, index), hostOffset, copied: true });
     metadata.frees.add(entry.hostOffset / clusterSize, 1, metadata.settings.passDiscardOther);
   });
 }
 
 /** Gives all clusters from the old end on host clusters that were never used and so read as zeroes. */
 function* preallocate(metadata: Metadata, oldSize: number, newSize: number): Co<void> {
-  const { clusterSize, sliceSpan } = metadata.geometry;
+  const { clusterSize, sliceSpan, subclusters } = metadata.geometry;
+  const alloc = subclusters === 1 ? 1 : 0;
   for (let guest = Math.ceil(oldSize / clusterSize) * clusterSize; guest < newSize;) {
     guest = yield* metadata.lock.run(function* () {
       const slice = Math.floor(guest / sliceSpan);
@@ -161,7 +173,8 @@ function* preallocate(metadata: Metadata, oldSize: number, newSize: number): Co<
       const index = Math.floor((guest - slice * sliceSpan) / clusterSize);
       for (let at = 0; at < run.count; at++) {
         const hostOffset = (run.first + at) * clusterSize;
-        metadata.setEntry(slot, index + at, ownedHigh(hostOffset), entryLow(hostOffset));
+        // Extended entries reserve the space and say that it holds nothing yet, as QEMU's do.
+        metadata.setCluster(slot, index + at, { allocated: true, hostOffset, copied: true, zero: 0, alloc });
       }
       return guest + run.count * clusterSize;
     });
@@ -223,9 +236,9 @@ function* collectClusters(metadata: Metadata, slice: number, into: number[]): Co
   const { geometry, l2 } = metadata;
   const slot = yield* l2.load(slice);
   for (let index = 0; index < geometry.entriesPerSlice; index++) {
-    const { kind, hostOffset } = readEntry(metadata, slot, slice, index);
+    const { kind, allocated, hostOffset } = readEntry(metadata, slot, slice, index);
     if (kind === 'compressed') throw compressedCluster(slice * geometry.sliceSpan + index * geometry.clusterSize);
-    if (hostOffset !== 0) into.push(hostOffset / geometry.clusterSize);
+    if (allocated) into.push(hostOffset / geometry.clusterSize);
   }
 }
 

@@ -1,9 +1,9 @@
-/** Making whole clusters read as zero, and giving them back, by changing their L2 entries alone. */
+/** Making whole clusters and subclusters read as zero, and giving clusters back, by changing their L2 entries alone. */
 import type { Co } from '../../co.ts';
 import type { RequestFlags } from '../../driver.ts';
-import { readEntry } from './allocate.ts';
-import { entryLow, ownedHigh, type ClusterEntry } from './l2-entry.ts';
-import { L2_ZERO } from './layout.ts';
+import { SECTOR_SIZE } from '../../limits.ts';
+import { readEntry } from './entries.ts';
+import { allSubclusters, NO_CLUSTER, subclusterRange, type ClusterEntry } from './l2-entry.ts';
 import { compressedCluster } from './map.ts';
 import type { Metadata } from './metadata.ts';
 
@@ -18,16 +18,24 @@ type Change =
   | 'zero-reserved';
 
 /**
+ * Whole subclusters where the image has them. Only whole clusters give their space back.
+ *
  * @see FormatImage.markZero
- * @returns bytes done; 0 in version 2, which has no zero clusters
+ * @returns bytes done; 0 in version 2, which has no zero clusters, and for parts of a compressed cluster
  */
 export function* markZero(metadata: Metadata, guestOffset: number, length: number, flags: RequestFlags): Co<number> {
-  if (metadata.geometry.version === 2) return 0;
-  return yield* changeClusters(metadata, guestOffset, length, false, ({ kind, copied, hostOffset }) => {
-    const reserved = copied && hostOffset !== 0;
-    if (flags.mayUnmap === true || !reserved) return kind === 'zero' && hostOffset === 0 ? 'keep' : 'zero';
-    return kind === 'zero' ? 'keep' : 'zero-reserved';
+  const { geometry, header } = metadata;
+  if (geometry.version === 2) return 0;
+  // The last cluster is whole when all that the disk has of it is.
+  const reachesEnd = guestOffset + length > header.size - SECTOR_SIZE;
+  const whole = reachesEnd ? roundUp(guestOffset + length, geometry.clusterSize) - guestOffset : length;
+  const all = allSubclusters(geometry.subclusters);
+  const done = yield* changeClusters(metadata, guestOffset, whole, false, ({ allocated, copied, zero }) => {
+    const reserved = copied && allocated;
+    if (flags.mayUnmap === true || !reserved) return zero === all && !allocated ? 'keep' : 'zero';
+    return zero === all ? 'keep' : 'zero-reserved';
   });
+  return Math.min(done, length);
 }
 
 /**
@@ -40,26 +48,34 @@ export function* discard(metadata: Metadata, guestOffset: number, length: number
   const hasBacking = metadata.header.backingFileName !== undefined;
   metadata.assertWritable();
   if (metadata.geometry.version === 2 && hasBacking) return length;
-  const { tableSpan } = metadata.geometry;
+  const { clusterSize, subclusters, tableSpan } = metadata.geometry;
   const table = Math.floor(guestOffset / tableSpan);
   if (!hasBacking && metadata.tableOffset(table) === 0) return Math.min(length, (table + 1) * tableSpan - guestOffset);
-  return yield* changeClusters(
+  const all = allSubclusters(subclusters);
+  const done = yield* changeClusters(
     metadata,
     guestOffset,
-    length,
+    roundUp(length, clusterSize),
     metadata.settings.passDiscardRequest,
-    ({ kind, hostOffset }) => {
-      if (hostOffset === 0 && (kind === 'zero' || !hasBacking)) return 'keep';
+    ({ allocated, zero }) => {
+      if (!allocated && (zero === all || !hasBacking)) return 'keep';
       return metadata.geometry.version === 2 ? 'unallocate' : 'zero';
     },
   );
+  return Math.min(done, length);
+}
+
+function roundUp(value: number, unit: number): number {
+  return Math.ceil(value / unit) * unit;
 }
 
 /**
- * Changes the entries of whole clusters, as far as one slice goes.
+ * Changes the entries of clusters, as far as one slice goes. Of a cluster that the range has only a part of, the subclusters
+ * become zero, whatever `decide` would say.
  *
+ * @param guestOffset at the beginning of a subcluster
  * @param passDiscard whether the file below is told of the clusters that become free
- * @returns bytes done
+ * @returns bytes done; fewer than one slice has when a part of a compressed cluster is in the way, 0 too
  */
 export function* changeClusters(
   metadata: Metadata,
@@ -70,17 +86,37 @@ export function* changeClusters(
 ): Co<number> {
   return yield* metadata.lock.run(function* () {
     metadata.assertWritable();
-    const { clusterSize, entriesPerSlice, sliceSpan } = metadata.geometry;
+    const { clusterSize, sliceSpan, subclusters, subclusterSize } = metadata.geometry;
     const slice = Math.floor(guestOffset / sliceSpan);
     const slot = yield* metadata.writableSlice(slice);
-    const first = Math.floor((guestOffset - slice * sliceSpan) / clusterSize);
-    const count = Math.min(Math.ceil(length / clusterSize), entriesPerSlice - first);
-    for (let index = first; index < first + count; index++) {
+    const start = guestOffset - slice * sliceSpan;
+    const end = Math.min(start + length, sliceSpan);
+    for (let at = start; at < end;) {
+      const index = Math.floor(at / clusterSize);
+      const next = Math.min(end, (index + 1) * clusterSize);
       const entry = readEntry(metadata, slot, slice, index);
-      if (entry.kind === 'compressed') throw compressedCluster(slice * sliceSpan + index * clusterSize);
-      apply(metadata, slot, index, entry, decide(entry), passDiscard);
+      const from = (at - index * clusterSize) / subclusterSize;
+      const to = Math.ceil((next - index * clusterSize) / subclusterSize);
+      const isPart = to - from < subclusters;
+      if (entry.kind === 'compressed') {
+        if (isPart) return at - start;
+        throw compressedCluster(slice * sliceSpan + index * clusterSize);
+      }
+      if (isPart) zeroPart(metadata, slot, index, entry, subclusterRange(from, to));
+      else apply(metadata, slot, index, entry, decide(entry), passDiscard);
+      at = next;
     }
-    return Math.min(length, count * clusterSize);
+    return end - start;
+  });
+}
+
+/** Makes some of a cluster's subclusters zero. What they took stays reserved for them. */
+export function zeroPart(metadata: Metadata, slot: number, index: number, entry: ClusterEntry, bits: number): void {
+  if ((bits & ~entry.zero) === 0) return;
+  metadata.setCluster(slot, index, {
+    ...entry,
+    zero: (entry.zero | bits) >>> 0,
+    alloc: (entry.alloc & ~bits) >>> 0,
   });
 }
 
@@ -88,15 +124,17 @@ function apply(
   metadata: Metadata,
   slot: number,
   index: number,
-  { hostOffset }: ClusterEntry,
+  entry: ClusterEntry,
   change: Change,
   passDiscard: boolean,
 ): void {
   if (change === 'keep') return;
+  const zero = change === 'unallocate' ? 0 : allSubclusters(metadata.geometry.subclusters);
   if (change === 'zero-reserved') {
-    metadata.setEntry(slot, index, ownedHigh(hostOffset), entryLow(hostOffset) + L2_ZERO);
+    metadata.setCluster(slot, index, { ...entry, zero, alloc: 0 });
     return;
   }
-  metadata.setEntry(slot, index, 0, change === 'zero' ? L2_ZERO : 0);
-  if (hostOffset !== 0) metadata.frees.add(hostOffset / metadata.geometry.clusterSize, 1, passDiscard);
+  metadata.setCluster(slot, index, { ...NO_CLUSTER, zero });
+  const { allocated, hostOffset } = entry;
+  if (allocated) metadata.frees.add(hostOffset / metadata.geometry.clusterSize, 1, passDiscard);
 }

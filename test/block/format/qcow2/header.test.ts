@@ -128,7 +128,12 @@ describe('fields that cannot be', () => {
     ['LUKS', (file) => file.setUint32(FIELD.cryptMethod, 2), 'unsupported', /encryption \(LUKS\)/],
     ['other encryption', (file) => file.setUint32(FIELD.cryptMethod, 3), 'unsupported', /encryption method 3/],
     ['data file', (file) => file.setUint64(FIELD.incompatibleFeatures, 4n), 'unsupported', /external data file/],
-    ['extended L2', (file) => file.setUint64(FIELD.incompatibleFeatures, 16n), 'unsupported', /extended L2 entries/],
+    [
+      'extended L2',
+      (file) => file.setUint64(FIELD.incompatibleFeatures, 16n).setUint32(FIELD.clusterBits, 13),
+      'corrupt',
+      /at least 14 \(16 KiB\) in an image with extended L2 entries/,
+    ],
     ['compression bit', (file) => file.setUint64(FIELD.incompatibleFeatures, 8n), 'corrupt', /'compression_type' is 0/],
     [
       'compression type',
