@@ -134,7 +134,7 @@ class FlagChecker {
 
   /** @returns undefined when the refcount, read from the file, shows that the flag is right or cannot be told */
   *#faultWords({ high, low, kind }: EntryFault, what: string): Co<string | undefined> {
-    if (kind === 'reservation') return misalignment(high, low);
+    if (kind === 'reservation') return misalignment(high, low, this.#image);
     const cluster = this.#image.clusterOf(entryOffset(high, low));
     // For clusters that were compared it is known that the flag is wrong; only the words need the count.
     if (this.#findings.full && cluster < this.#image.references.length) return '';

@@ -171,7 +171,7 @@ class L2Counter {
     image.allocatedClusters += this.#activeUses;
     if (this.#contiguousOffset !== 0 && offset !== this.#contiguousOffset) image.fragmentedClusters += this.#activeUses;
     this.#contiguousOffset = offset + clusterSize;
-    if (offset % clusterSize !== 0) findings.corruption(`ERROR ${misalignment(high, low)}`, offset, this.#uses);
+    if (offset % clusterSize !== 0) findings.corruption(`ERROR ${misalignment(high, low, image)}`, offset, this.#uses);
     image.refer(offset, clusterSize, this.#uses);
   }
 }
@@ -181,13 +181,16 @@ class L2Counter {
  * Extended entries have no such clusters: the flag means nothing there.
  */
 export function isBrokenReservation(high: number, low: number, { clusterSize, tables }: CheckedImage): boolean {
-  const isZero = (low & L2_ZERO) !== 0 && tables.l2EntryLength === ENTRY_LENGTH;
-  return isZero && (high & L2_COMPRESSED) === 0 && entryOffset(high, low) % clusterSize !== 0;
+  return isZeroCluster(low, tables) && (high & L2_COMPRESSED) === 0 && entryOffset(high, low) % clusterSize !== 0;
+}
+
+function isZeroCluster(low: number, { l2EntryLength }: CheckedImage['tables']): boolean {
+  return (low & L2_ZERO) !== 0 && l2EntryLength === ENTRY_LENGTH;
 }
 
 /** What qemu-img says, after its verb, of an L2 entry whose offset is not a cluster's. */
-export function misalignment(high: number, low: number): string {
-  const what = (low & L2_ZERO) === 0 ? 'Data cluster' : 'Preallocated cluster';
+export function misalignment(high: number, low: number, { tables }: CheckedImage): string {
+  const what = isZeroCluster(low, tables) ? 'Preallocated cluster' : 'Data cluster';
   return `offset=${entryOffset(high, low).toString(16)}: ${what} is not properly aligned; L2 entry corrupted.`;
 }
 
