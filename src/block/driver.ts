@@ -406,11 +406,14 @@ export interface SnapshotRequest {
   readonly dateSeconds?: number;
   readonly dateNanoseconds?: number;
   readonly vmClockNanoseconds?: bigint;
-  /** Bytes of machine state that were written with `writeVmState` since the last snapshot. */
+  /** Bytes of machine state that were written from `vmStateOffset` on; they move to the snapshot. Default: 0, the disk only. */
   readonly vmStateSize?: number;
 }
 
-/** Snapshots inside an image. Ids and names are looked up as QEMU does: first as an id, then as a name. */
+/**
+ * Snapshots inside an image. Ids and names are looked up as QEMU does: first as an id, then as a name. Who calls what changes
+ * something has waited for all requests in flight, and lets no other begin meanwhile.
+ */
 export interface SnapshotTable {
   list(): readonly SnapshotInfo[];
   /** The disk as it is now. On stable storage when it returns. */
@@ -421,10 +424,13 @@ export interface SnapshotTable {
   delete(idOrName: string): MaybePromise<void>;
   /** Makes an image that is open read-only show the snapshot from now on. QEMU: snapshot_load_tmp. @throws BlockError `not-found` */
   load(idOrName: string): MaybePromise<void>;
-  /** Writes machine state, beside the disk: it belongs to the next snapshot that is created. @param offset bytes from its start */
-  writeVmState?(offset: number, data: Uint8Array): MaybePromise<void>;
-  /** Reads the machine state of the snapshot that was applied or loaded last. */
-  readVmState?(offset: number, buffer: Uint8Array): MaybePromise<void>;
+  /**
+   * Where machine state lies: behind the disk's end, in the same mapping, read and written by the same loops. It belongs to the next
+   * snapshot that is created with a `vmStateSize`, and is that of the snapshot that was applied or loaded last. Bytes.
+   */
+  readonly vmStateOffset?: number;
+  /** Makes room in the image's tables for so many bytes from `vmStateOffset` on. */
+  reserveVmState?(length: number): MaybePromise<void>;
 }
 
 /** Space that is reserved and not yet visible: write the data and the copied edges, then publish. QEMU: QCowL2Meta. */

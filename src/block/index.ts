@@ -22,8 +22,18 @@ export { checkImage } from './image/check.ts';
 export { convertImage } from './image/convert.ts';
 export { createImage, type CreateImageOptions, type CreateImageSettings } from './image/create.ts';
 export { ImageExport, openExport } from './image/export.ts';
-export { imageInfo, imageSnapshots, type ImageInfo } from './image/info.ts';
+export { imageInfo, type ImageInfo, type SnapshotFacts } from './image/info.ts';
 export { imageMap } from './image/map.ts';
 export { probeImage, type ImageProbe } from './image/probe.ts';
+export {
+  applySnapshot,
+  createSnapshot,
+  deleteSnapshot,
+  listSnapshots,
+  loadSnapshot,
+  readVmState,
+  type SnapshotSelector,
+  writeVmState,
+} from './image/snapshot.ts';
 export { parseSize, type OptionSchema, type OptionSpec } from './options.ts';
 export { nestOptions, parseFilename, type DriverSet } from './registry.ts';

@@ -1,9 +1,9 @@
 /** What is known of an image: the facts that `qemu-img info` prints, under the names it prints them by. */
 import { settle, type Co } from '../co.ts';
-import type { SnapshotInfo } from '../driver.ts';
 import { fileOf } from '../graph/identity.ts';
 import { ImageNode } from '../graph/image-node.ts';
 import type { BlockNode } from '../graph/node.ts';
+import { listSnapshots } from './snapshot.ts';
 
 /** QEMU: ImageInfo. Sizes in bytes. */
 export interface ImageInfo {
@@ -23,8 +23,24 @@ export interface ImageInfo {
   readonly encrypted: boolean;
   readonly 'read-only': boolean;
   readonly 'format-specific'?: { readonly type: string; readonly data: Readonly<Record<string, unknown>> };
+  /** QEMU: SnapshotInfo. Missing: the image has none. */
+  readonly snapshots?: readonly SnapshotFacts[];
   /** The image below, where one is open. */
   readonly 'backing-image'?: ImageInfo;
+}
+
+/** QEMU: SnapshotInfo. */
+export interface SnapshotFacts {
+  readonly id: string;
+  readonly name: string;
+  /** Bytes. */
+  readonly 'vm-state-size': number;
+  readonly 'date-sec': number;
+  readonly 'date-nsec': number;
+  readonly 'vm-clock-sec': number;
+  readonly 'vm-clock-nsec': number;
+  /** Instructions that the guest had executed, where they were counted. */
+  readonly icount?: number;
 }
 
 /** Describes a node and everything below it. Reads nothing but what the drivers have at hand. */
@@ -40,13 +56,9 @@ export function* imageInfo(node: BlockNode): Co<ImageInfo> {
     ...(file === undefined ? {} : { 'file-size': file.length }),
     'read-only': node.readOnly,
     ...formatFacts(node),
+    ...snapshotFacts(node),
     ...(below === undefined ? {} : { 'backing-image': below }),
   };
-}
-
-/** The snapshots inside an image; none where its format has none. */
-export function imageSnapshots(node: BlockNode): readonly SnapshotInfo[] {
-  return node instanceof ImageNode ? (node.image.snapshots?.list() ?? []) : [];
 }
 
 type FormatFacts = Pick<
@@ -77,4 +89,18 @@ function formatFacts(node: BlockNode): FormatFacts {
       ? {}
       : { 'format-specific': { type: info.format, data: info.specific } }),
   };
+}
+
+function snapshotFacts(node: BlockNode): Pick<ImageInfo, 'snapshots'> {
+  const snapshots = listSnapshots(node).map((snapshot) => ({
+    id: snapshot.id,
+    name: snapshot.name,
+    'vm-state-size': snapshot.vmStateSize,
+    'date-sec': snapshot.dateSeconds,
+    'date-nsec': snapshot.dateNanoseconds,
+    'vm-clock-sec': Number(snapshot.vmClockNanoseconds / 1_000_000_000n),
+    'vm-clock-nsec': Number(snapshot.vmClockNanoseconds % 1_000_000_000n),
+    ...(snapshot.instructionCount === undefined ? {} : { icount: Number(snapshot.instructionCount) }),
+  }));
+  return snapshots.length === 0 ? {} : { snapshots };
 }

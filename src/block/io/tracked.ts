@@ -5,7 +5,7 @@
  */
 import { start, type Co, type MaybePromise } from '../co.ts';
 
-export type RequestKind = 'read' | 'write' | 'zero' | 'discard' | 'truncate';
+export type RequestKind = 'read' | 'write' | 'zero' | 'discard' | 'truncate' | 'snapshot';
 
 /** QEMU: BdrvTrackedRequest. */
 export class TrackedRequest {

@@ -1,5 +1,5 @@
 /** `info`: what an image is, and what it stands on. */
-import { imageInfo, imageSnapshots, startAsync, type ImageInfo, type SnapshotInfo } from '../../node/index.ts';
+import { imageInfo, listSnapshots, startAsync, type ImageInfo, type SnapshotInfo } from '../../node/index.ts';
 import { Failure } from '../shared/failure.ts';
 import { orderedEntries, prettyJson } from '../shared/json.ts';
 import { beside } from '../shared/paths.ts';
@@ -51,7 +51,7 @@ async function describeChain(session: Session, top: ImageName, given: Given, cha
 async function describe(session: Session, image: ImageName, forceShare: boolean): Promise<Described> {
   const disk = await session.open(image, { readOnly: true, forceShare, inspect: true });
   const found = await startAsync(imageInfo(disk.node));
-  const snapshots = imageSnapshots(disk.node);
+  const snapshots = listSnapshots(disk.node);
   await session.close(disk);
   const backing = found['backing-filename'];
   return {

@@ -195,7 +195,7 @@ export function misalignment(high: number, low: number, { tables }: CheckedImage
 }
 
 /** Where a compressed cluster's bytes are. Source: qcow2 specification, "Compressed Clusters Descriptor". */
-function compressedRegion(high: number, low: number, clusterSize: number): { offset: number; length: number } {
+export function compressedRegion(high: number, low: number, clusterSize: number): { offset: number; length: number } {
   const entry = (BigInt(high) << 32n) | BigInt(low);
   const offsetBits = BigInt(62 - (Math.log2(clusterSize) - 8));
   const offset = Number(entry & ((1n << offsetBits) - 1n));

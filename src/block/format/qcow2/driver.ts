@@ -25,7 +25,7 @@ export const qcow2: FormatDriver<typeof openOptions, typeof createOptions> = {
     write: true,
     create: true,
     backing: true,
-    snapshots: false,
+    snapshots: true,
     bitmaps: false,
     check: true,
     repair: true,
@@ -65,7 +65,8 @@ function* openImage({ file, options, flags }: OpenContext<OpenOptions>): Co<Form
     passDiscardOther: options['pass-discard-other'],
     obstacle: writeObstacle(header),
   };
-  return new Qcow2Image(new Metadata(settings, header, yield* readWholeTables(file, header, readOnly)));
+  const tables = yield* readWholeTables(file, header, { readOnly, forCheck: flags.check === true });
+  return new Qcow2Image(new Metadata(settings, header, tables));
 }
 
 /** Repairs what was not closed, and says that features which this implementation does not keep up are out of date. */

@@ -81,13 +81,6 @@ export function checkSnapshotCount({ nbSnapshots }: Qcow2Header): void {
  * @returns the error to throw, or undefined
  */
 export function openObstacle(header: Qcow2Header): BlockError | undefined {
-  if (header.nbSnapshots > 0) {
-    return new BlockError(
-      'unsupported',
-      `The image holds ${header.nbSnapshots} internal snapshots. Writing to an image with internal snapshots is not ` +
-        'supported: open it read-only',
-    );
-  }
   if ((header.incompatibleFeatures & INCOMPATIBLE_CORRUPT) !== 0n) {
     return new BlockError(
       'corrupt',

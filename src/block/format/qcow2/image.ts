@@ -12,6 +12,7 @@ import {
   type Preallocation,
   type Progress,
   type RequestFlags,
+  type SnapshotTable,
 } from '../../driver.ts';
 import type { Extent } from '../../extent.ts';
 import { SECTOR_SIZE } from '../../limits.ts';
@@ -23,7 +24,8 @@ import { backingFileOf, backingFormatOf, backingIdentityOf } from './header.ts';
 import { formatInfo } from './info.ts';
 import { Mapper } from './map.ts';
 import type { Metadata } from './metadata.ts';
-import { resize } from './resize.ts';
+import { makeEmpty, resize } from './resize.ts';
+import { Qcow2Snapshots } from './snapshots.ts';
 import { readWholeTables } from './whole-tables.ts';
 import { discard, markZero } from './zero.ts';
 
@@ -34,6 +36,7 @@ export class Qcow2Image implements FormatImage {
   readonly hasZeroInit = true;
   readonly #metadata: Metadata;
   readonly #mapper: Mapper;
+  readonly snapshots: SnapshotTable;
   #virtualSize: number;
 
   constructor(metadata: Metadata) {
@@ -41,6 +44,12 @@ export class Qcow2Image implements FormatImage {
     this.#metadata = metadata;
     this.#mapper = new Mapper(metadata);
     this.#virtualSize = wholeSectors(metadata.header.size);
+    this.snapshots = new Qcow2Snapshots(metadata, {
+      get: () => this.#virtualSize,
+      set: (size) => {
+        this.#virtualSize = wholeSectors(size);
+      },
+    });
     this.allocationUnit = clusterSize;
     this.zeroUnit = subclusterSize;
     this.limits = { ...BYTE_LIMITS, writeZeroesAlignment: subclusterSize, discardAlignment: clusterSize };
@@ -88,6 +97,10 @@ export class Qcow2Image implements FormatImage {
     return start(changeBackingFile(this.#metadata, reference));
   }
 
+  makeEmpty(): MaybePromise<void> {
+    return start(makeEmpty(this.#metadata));
+  }
+
   setBackingIdentity(identity: string): MaybePromise<void> {
     return start(setBackingIdentity(this.#metadata, identity));
   }
@@ -102,7 +115,8 @@ export class Qcow2Image implements FormatImage {
     if (!readOnly) yield* metadata.settleAll();
     const { result, header } = yield* checkImage(metadata.file, metadata.header, readOnly ? 'none' : fix, progress);
     if (!readOnly && fix !== 'none') {
-      metadata.replace(header, yield* readWholeTables(metadata.file, header, readOnly), writeObstacle(header));
+      const tables = yield* readWholeTables(metadata.file, header, { readOnly, forCheck: true });
+      metadata.replace(header, tables, writeObstacle(header));
     }
     return result;
   }

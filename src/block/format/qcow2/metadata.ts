@@ -38,6 +38,8 @@ import { entryHigh, entryLow, NO_BITS, ownedHigh, type ClusterPlace, type Subclu
 import { PendingFrees } from './pending-frees.ts';
 import { MetadataPlaces, type OverlapCheck } from './places.ts';
 import { Refcounts } from './refcounts.ts';
+import type { SnapshotEntry } from './snapshot-entry.ts';
+import type { SnapshotTableBytes } from './snapshot-table.ts';
 
 export interface MetadataSettings {
   readonly file: BlockChild;
@@ -62,6 +64,9 @@ export interface WholeTables {
   readonly l1: Uint8Array<ArrayBuffer>;
   /** Undefined: the image is opened read-only, and nobody asks. */
   readonly refcountTable: Uint8Array<ArrayBuffer> | undefined;
+  readonly snapshots: SnapshotTableBytes;
+  /** Why the snapshot table could not be read: it is only to be checked, or repaired, then. */
+  readonly snapshotFault: BlockError | undefined;
 }
 
 export class Metadata {
@@ -75,12 +80,18 @@ export class Metadata {
   readonly places: MetadataPlaces;
   readonly allocator: ClusterAllocator;
   l1: EntryTable;
+  /** The internal snapshots, oldest first. */
+  snapshots: readonly SnapshotEntry[] = [];
+  /** Bytes that their table takes in the file. */
+  snapshotTableLength = 0;
   #refcounts: Refcounts | undefined;
   #header: Qcow2Header;
   /** The header as it is on the disk. */
   #writtenHeader: Qcow2Header;
   /** The dirty bit was set here, so the refcounts are known: it can be taken back. */
-  #announcedLazyCounts = false;
+  #announcedCounts = false;
+  /** Counts may be too large: the dirty bit stays, so that the next who opens the image corrects them. */
+  #countsDoubtful = false;
   #writeError: BlockError | undefined;
 
   constructor(settings: MetadataSettings, header: Qcow2Header, tables: WholeTables) {
@@ -88,7 +99,7 @@ export class Metadata {
     this.file = settings.file;
     this.#header = header;
     this.#writtenHeader = header;
-    this.#writeError = settings.obstacle;
+    this.#writeError = settings.obstacle ?? tables.snapshotFault;
     this.geometry = geometryOf(header, settings.sliceBytes);
     this.l1 = new EntryTable(header.l1TableOffset, tables.l1);
     this.l2 = new SliceCache({
@@ -102,6 +113,7 @@ export class Metadata {
     this.places = new MetadataPlaces(this.geometry.clusterSize, settings.overlapCheck);
     this.allocator = new ClusterAllocator(this);
     if (tables.refcountTable !== undefined) this.#useRefcounts(tables.refcountTable);
+    this.useSnapshots(tables.snapshots.entries, tables.snapshots.length);
   }
 
   #useRefcounts(tableBytes: Uint8Array<ArrayBuffer>): void {
@@ -116,10 +128,9 @@ export class Metadata {
       sliceBytes: this.settings.refcountSliceBytes,
     });
     this.places.setRegion('the header', 0, clusterSize);
-    this.noteL1Place();
+    this.noteActiveTables();
     this.noteRefcountTablePlace();
     this.places.setRefcountBlocks(this.#refcounts.blockOffsets());
-    this.places.setL2Tables(this.#l2Offsets());
   }
 
   /**
@@ -129,12 +140,28 @@ export class Metadata {
    */
   replace(header: Qcow2Header, tables: WholeTables, obstacle: BlockError | undefined): void {
     this.adoptHeader(header);
-    this.#announcedLazyCounts = false;
-    this.#writeError = obstacle;
+    this.#announcedCounts = false;
+    this.#countsDoubtful = false;
+    this.#writeError = obstacle ?? tables.snapshotFault;
     this.l1 = new EntryTable(header.l1TableOffset, tables.l1);
     this.l2.clear();
     if (tables.refcountTable !== undefined) this.#useRefcounts(tables.refcountTable);
+    this.useSnapshots(tables.snapshots.entries, tables.snapshots.length);
     this.allocator.restart();
+  }
+
+  /** Takes in what the snapshot table holds now, and how long it is. */
+  useSnapshots(entries: readonly SnapshotEntry[], tableLength: number): void {
+    this.snapshots = entries;
+    this.snapshotTableLength = tableLength;
+    this.places.setRegion('the snapshot table', this.#header.snapshotsOffset, tableLength);
+    this.places.setInactiveL1Tables(entries);
+  }
+
+  /** Another L1 table is the active one, or other tables are in it. */
+  noteActiveTables(): void {
+    this.noteL1Place();
+    this.places.setL2Tables(this.#l2Offsets());
   }
 
   noteL1Place(): void {
@@ -344,9 +371,19 @@ export class Metadata {
 
   /** Before counts change that lazy refcounts leave unwritten: says so in the header. */
   announceLazyCounts(): void {
-    if (!this.lazy || this.#announcedLazyCounts) return;
-    this.#announcedLazyCounts = true;
+    if (this.lazy) this.announceCounts();
+  }
+
+  /** Before many counts change together: says in the header, where the format can, that they may be wrong until that is done. */
+  announceCounts(): void {
+    if (this.geometry.version === 2 || this.#announcedCounts) return;
+    this.#announcedCounts = true;
     this.updateHeader({ incompatibleFeatures: this.#header.incompatibleFeatures | INCOMPATIBLE_DIRTY });
+  }
+
+  /** Counts were announced to change and could not all be brought to an end. */
+  distrustCounts(): void {
+    this.#countsDoubtful = true;
   }
 
   /**
@@ -392,12 +429,12 @@ export class Metadata {
     yield* refcounts.table.writeDirty(file, 'refblock_alloc_hookup');
     yield* settle(file.flush());
     this.#keepRefcounts();
-    if (!this.#announcedLazyCounts) return;
+    if (!this.#announcedCounts || this.#countsDoubtful) return;
     const incompatibleFeatures = this.#header.incompatibleFeatures & ~INCOMPATIBLE_DIRTY;
     yield* this.#writeHeaderFields({ ...this.#header, incompatibleFeatures });
     yield* settle(file.flush());
     this.adoptHeader({ ...this.#header, incompatibleFeatures });
-    this.#announcedLazyCounts = false;
+    this.#announcedCounts = false;
   }
 
   /** All fields that change lie in one sector, and one write that is no longer changes them together. */

@@ -4,6 +4,7 @@
  *
  * Source: QEMU, BlockdevOptionsQcow2, "overlap-check".
  */
+import { ENTRY_LENGTH } from './layout.ts';
 
 /** `none`, `constant` (header, L1 and refcount structures), `cached` and `all` (also the L2 tables and the bitmap directory). */
 export type OverlapCheck = 'none' | 'constant' | 'cached' | 'all';
@@ -19,6 +20,8 @@ export class MetadataPlaces {
   readonly #regions = new Map<string, Region>();
   readonly #refcountBlocks = new SortedOffsets();
   readonly #l2Tables = new SortedOffsets();
+  /** In order, and apart from one another. */
+  #inactiveL1Tables: readonly Region[] = [];
 
   constructor(clusterSize: number, level: OverlapCheck) {
     this.#clusterSize = clusterSize;
@@ -36,6 +39,12 @@ export class MetadataPlaces {
 
   setL2Tables(offsets: Iterable<number>): void {
     if (this.#checksTables) this.#l2Tables.replace(offsets);
+  }
+
+  setInactiveL1Tables(tables: readonly { readonly l1Offset: number; readonly l1Entries: number }[]): void {
+    if (!this.#checksTables) return;
+    const regions = tables.map(({ l1Offset, l1Entries }) => ({ offset: l1Offset, length: l1Entries * ENTRY_LENGTH }));
+    this.#inactiveL1Tables = mergeRegions(regions);
   }
 
   addRefcountBlock(offset: number): void {
@@ -67,9 +76,37 @@ export class MetadataPlaces {
     }
     const from = offset - this.#clusterSize + 1;
     if (this.#refcountBlocks.anyIn(from, end)) return 'a refcount block';
+    if (anyRegionIn(this.#inactiveL1Tables, offset, end)) return 'an inactive L1 table';
     if (!writesL2 && this.#l2Tables.anyIn(from, end)) return 'an active L2 table';
     return undefined;
   }
+}
+
+/** Sorts regions, and makes one of those that touch or overlap. */
+function mergeRegions(regions: readonly Region[]): readonly Region[] {
+  const merged: Region[] = [];
+  for (const region of regions.toSorted((a, b) => a.offset - b.offset)) {
+    const last = merged.at(-1);
+    if (last === undefined || region.offset > last.offset + last.length) merged.push(region);
+    else {
+      const end = Math.max(last.offset + last.length, region.offset + region.length);
+      merged[merged.length - 1] = { offset: last.offset, length: end - last.offset };
+    }
+  }
+  return merged;
+}
+
+/** Whether one of some merged regions reaches into `from <= offset < end`. */
+function anyRegionIn(regions: readonly Region[], from: number, end: number): boolean {
+  let low = 0;
+  let high = regions.length;
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    if (regions[middle]!.offset < end) low = middle + 1;
+    else high = middle;
+  }
+  const last = regions[low - 1];
+  return last !== undefined && last.offset + last.length > from;
 }
 
 class SortedOffsets {

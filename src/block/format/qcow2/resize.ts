@@ -28,6 +28,13 @@ export interface SizeChange {
 export function* resize(metadata: Metadata, change: SizeChange): Co<void> {
   const { newSize, preallocation } = change;
   metadata.assertWritable();
+  // Snapshots of version 2 need not say how large the disk was.
+  if (metadata.snapshots.length > 0 && metadata.geometry.version === 2) {
+    throw new BlockError(
+      'unsupported',
+      "Can't resize a v2 image which has snapshots: delete them first, or amend the image to compat=1.1",
+    );
+  }
   if (preallocation === 'falloc' || preallocation === 'full') {
     throw new BlockError(
       'unsupported',
@@ -84,8 +91,8 @@ function* hideBacking(metadata: Metadata, oldSize: number, end: number): Co<void
   }
 }
 
-/** Moves the L1 table to where a larger one fits. The header leads to it when it is on the disk. */
-function* growL1(metadata: Metadata, entries: number): Co<void> {
+/** Moves the L1 table to where a larger one fits, if it is too small. The header leads to it when it is on the disk. Under the lock. */
+export function* growL1(metadata: Metadata, entries: number): Co<void> {
   const { file, geometry, l1, settings } = metadata;
   const { clusterSize } = geometry;
   if (entries <= l1.entries) return;
@@ -197,6 +204,16 @@ function* shrink(metadata: Metadata, newSize: number): Co<void> {
   });
 }
 
+/** @see FormatImage.makeEmpty */
+export function* makeEmpty(metadata: Metadata): Co<void> {
+  metadata.assertWritable();
+  yield* forgetBehind(metadata, 0);
+  yield* metadata.lock.run(function* () {
+    yield* metadata.writeBack();
+    yield* cutFile(metadata);
+  });
+}
+
 /** Takes out of use all that the tables hold for clusters that lie wholly behind a size. */
 function* forgetBehind(metadata: Metadata, size: number): Co<void> {
   const { clusterSize, tableSpan } = metadata.geometry;
@@ -213,7 +230,7 @@ function* forgetBehind(metadata: Metadata, size: number): Co<void> {
   }
 }
 
-/** Takes an L2 table and all that it refers to out of use. */
+/** Takes an L2 table and all that it refers to out of use. Under the lock. */
 function* dropTable(metadata: Metadata, table: number): Co<void> {
   const { file, frees, geometry, l2, settings } = metadata;
   const { clusterSize, slicesPerTable } = geometry;

@@ -5,21 +5,42 @@ import { BlockError } from '../../error.ts';
 import { clusterSizeOf, type Qcow2Header } from './header.ts';
 import { ENTRY_LENGTH } from './layout.ts';
 import type { WholeTables } from './metadata.ts';
+import { readSnapshotTable } from './snapshot-table.ts';
 
 /**
- * Reads the L1 table and, if the image is to be written, the refcount table. The header's limits on both have been checked.
+ * Reads the L1 table, the snapshot table and, if the image is to be written, the refcount table. The header's limits on them have
+ * been checked.
  *
- * @throws BlockError `corrupt` when an image that is to be written has no refcount table, `io`
+ * @param forCheck an image with a damaged snapshot table is opened all the same
+ * @throws BlockError `corrupt` when an image that is to be written has no refcount table or the snapshot table is damaged, `io`
  */
-export function* readWholeTables(file: BlockChild, header: Qcow2Header, readOnly: boolean): Co<WholeTables> {
+export function* readWholeTables(
+  file: BlockChild,
+  header: Qcow2Header,
+  { readOnly, forCheck }: { readonly readOnly: boolean; readonly forCheck: boolean },
+): Co<WholeTables> {
   const l1 = yield* readTable(file, header.l1TableOffset, header.l1Size * ENTRY_LENGTH);
-  if (readOnly) return { l1, refcountTable: undefined };
+  const snapshots = yield* readSnapshots(file, header, forCheck);
+  if (readOnly) return { l1, refcountTable: undefined, ...snapshots };
   if (header.refcountTableClusters === 0) {
     throw new BlockError('corrupt', 'The image has no refcount table: check it with repair, or open it read-only');
   }
   const length = header.refcountTableClusters * clusterSizeOf(header);
   file.event('reftable_load');
-  return { l1, refcountTable: yield* readTable(file, header.refcountTableOffset, length) };
+  return { l1, refcountTable: yield* readTable(file, header.refcountTableOffset, length), ...snapshots };
+}
+
+function* readSnapshots(
+  file: BlockChild,
+  header: Qcow2Header,
+  forCheck: boolean,
+): Co<Pick<WholeTables, 'snapshots' | 'snapshotFault'>> {
+  try {
+    return { snapshots: yield* readSnapshotTable(file, header), snapshotFault: undefined };
+  } catch (error) {
+    if (!forCheck || !(error instanceof BlockError) || error.kind !== 'corrupt') throw error;
+    return { snapshots: { entries: [], length: 0 }, snapshotFault: error };
+  }
 }
 
 function* readTable(file: BlockChild, offset: number, length: number): Co<Uint8Array<ArrayBuffer>> {

@@ -1,0 +1,57 @@
+/** The internal snapshots of an opened image, as the core sees them. */
+import { chain, start, type MaybePromise } from '../../co.ts';
+import type { SnapshotInfo, SnapshotRequest, SnapshotTable } from '../../driver.ts';
+import type { Metadata } from './metadata.ts';
+import {
+  applySnapshot,
+  createSnapshot,
+  deleteSnapshot,
+  loadSnapshot,
+  reserveVmState,
+  vmStateOffset,
+} from './snapshot-changes.ts';
+
+/** The size of the disk, which another snapshot may change. */
+export interface DiskSize {
+  /** Bytes. */
+  get(): number;
+  set(size: number): void;
+}
+
+export class Qcow2Snapshots implements SnapshotTable {
+  readonly #metadata: Metadata;
+  readonly #size: DiskSize;
+
+  constructor(metadata: Metadata, size: DiskSize) {
+    this.#metadata = metadata;
+    this.#size = size;
+  }
+
+  list(): readonly SnapshotInfo[] {
+    return this.#metadata.snapshots.map(({ info }) => info);
+  }
+
+  create(request: SnapshotRequest): MaybePromise<SnapshotInfo> {
+    return start(createSnapshot(this.#metadata, this.#size.get(), request));
+  }
+
+  apply(idOrName: string): MaybePromise<void> {
+    return start(applySnapshot(this.#metadata, idOrName, (size) => this.#size.set(size)));
+  }
+
+  delete(idOrName: string): MaybePromise<void> {
+    return start(deleteSnapshot(this.#metadata, idOrName));
+  }
+
+  load(idOrName: string): MaybePromise<void> {
+    return chain(start(loadSnapshot(this.#metadata, idOrName)), (size) => this.#size.set(size));
+  }
+
+  get vmStateOffset(): number {
+    return vmStateOffset(this.#metadata, this.#size.get());
+  }
+
+  reserveVmState(length: number): MaybePromise<void> {
+    return start(reserveVmState(this.#metadata, this.#size.get(), length));
+  }
+}
