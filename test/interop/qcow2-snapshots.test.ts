@@ -13,9 +13,10 @@ import {
   writeVmState,
 } from '../../src/block/image/snapshot.ts';
 import { checkFile, expectSound } from '../support/qcow2-check.ts';
-import { LastingStorage, makeQcow2, openQcow2, readDisk, type OpenedDisk } from '../support/qcow2-session.ts';
+import { makeQcow2, openQcow2, readDisk } from '../support/qcow2-session.ts';
 import { describeWithQemu, qemuCheck, qemuImg, qemuIo, TemporaryFolder } from '../support/qemu.ts';
 import { equalBytes, Random } from '../support/random.ts';
+import { LastingStorage, type OpenedDisk } from '../support/scenario.ts';
 import { SimulatedStorage } from '../support/simulated-storage.ts';
 
 const KiB = 1024;

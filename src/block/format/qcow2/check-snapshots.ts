@@ -6,6 +6,8 @@
 import { settle, type Co } from '../../co.ts';
 import type { CheckedImage } from './check-image.ts';
 import { MAX_L1_BYTES, MAX_SNAPSHOTS } from './layout.ts';
+import { MAX_SNAPSHOT_TABLE_BYTES } from './snapshot-table.ts';
+import { MAX_SNAPSHOT_EXTRA_BYTES, SNAPSHOT_FIXED_LENGTH } from './snapshot-entry.ts';
 
 export interface SnapshotL1 {
   /** Id and name, for messages. */
@@ -31,13 +33,8 @@ export interface SnapshotScan {
   readonly kept: readonly Entry[] | undefined;
 }
 
-/** Bytes of an entry before its extra data, id and name. */
-export const SNAPSHOT_FIXED_LENGTH = 40;
-const MAX_EXTRA_BYTES = 1024;
 /** In version 3 an entry says at least how long its machine state is, and how large its disk. */
 const MIN_EXTRA_BYTES_V3 = 16;
-/** Bytes of the whole table. QEMU: QCOW_MAX_SNAPSHOTS_SIZE. */
-const MAX_TABLE_BYTES = 64 * 2 ** 20;
 
 /**
  * Counts the snapshot table's own clusters and looks at each entry.
@@ -86,7 +83,7 @@ class Scanner implements SnapshotScan {
         break;
       }
       if (!(yield* this.#readEntry(index, offset))) return false;
-      if (this.length > MAX_TABLE_BYTES) {
+      if (this.length > MAX_SNAPSHOT_TABLE_BYTES) {
         if (!this.#repairs) return this.#refuse('ERROR failed to read the snapshot table: Snapshot table is too big');
         const rest = count - index;
         this.#fix(`Discarding ${rest} overhanging snapshots (snapshot table is too big)`, rest);
@@ -107,11 +104,11 @@ class Scanner implements SnapshotScan {
     const idLength = view.getUint16(12);
     const textLength = idLength + view.getUint16(14);
     const extraLength = view.getUint32(36);
-    if (extraLength > MAX_EXTRA_BYTES) {
+    if (extraLength > MAX_SNAPSHOT_EXTRA_BYTES) {
       const where = `snapshot table entry ${index}`;
       if (!this.#repairs)
         return this.#refuse(`ERROR failed to read the snapshot table: Too much extra metadata in ${where}`);
-      this.#fix(`Discarding too much extra metadata in ${where} (${extraLength} > ${MAX_EXTRA_BYTES})`, 1);
+      this.#fix(`Discarding too much extra metadata in ${where} (${extraLength} > ${MAX_SNAPSHOT_EXTRA_BYTES})`, 1);
     }
     if (tables.version === 3 && extraLength < MIN_EXTRA_BYTES_V3) this.#noteIncomplete(index);
     const text = new Uint8Array(textLength);
@@ -189,7 +186,7 @@ export function* encodeKept({ file, tables }: CheckedImage, entries: readonly En
 
 /** Bytes of extra data that an entry gets: what is unknown stays if it is not too much. */
 function keptExtra(extraLength: number, version: 2 | 3): number {
-  return Math.max(Math.min(extraLength, MAX_EXTRA_BYTES), version === 3 ? MIN_EXTRA_BYTES_V3 : 0);
+  return Math.max(Math.min(extraLength, MAX_SNAPSHOT_EXTRA_BYTES), version === 3 ? MIN_EXTRA_BYTES_V3 : 0);
 }
 
 function setUint64(view: DataView, at: number, value: number): void {

@@ -20,7 +20,7 @@ import {
 } from './snapshot-entry.ts';
 
 /** Bytes of the whole table. QEMU: QCOW_MAX_SNAPSHOTS_SIZE. */
-const MAX_TABLE_BYTES = 1024 * MAX_SNAPSHOTS;
+export const MAX_SNAPSHOT_TABLE_BYTES = 1024 * MAX_SNAPSHOTS;
 /** The table is read in pieces; the longest entry fits into two. */
 const READ_BYTES = 128 * 1024;
 
@@ -54,7 +54,7 @@ export function* readSnapshotTable(file: BlockChild, header: Qcow2Header): Co<Sn
     const length = snapshotEntryLength(view);
     entries.push(decodeSnapshotEntry(yield* reader.bytes(offset, length, index), size));
     offset += length;
-    if (offset > MAX_TABLE_BYTES) throw tooLarge(offset, 'corrupt');
+    if (offset > MAX_SNAPSHOT_TABLE_BYTES) throw tooLarge(offset, 'corrupt');
   }
   return { entries, length: offset };
 }
@@ -67,7 +67,7 @@ export function encodeSnapshotTable(entries: readonly SnapshotEntry[]): Uint8Arr
   const encoded = entries.map(encodeSnapshotEntry);
   const padded = (length: number): number => Math.ceil(length / SNAPSHOT_ALIGNMENT) * SNAPSHOT_ALIGNMENT;
   const length = encoded.reduce((sum, entry) => padded(sum) + entry.length, 0);
-  if (length > MAX_TABLE_BYTES) throw tooLarge(length, 'unsupported');
+  if (length > MAX_SNAPSHOT_TABLE_BYTES) throw tooLarge(length, 'unsupported');
   const bytes = new Uint8Array(length);
   let offset = 0;
   for (const entry of encoded) {
@@ -79,7 +79,10 @@ export function encodeSnapshotTable(entries: readonly SnapshotEntry[]): Uint8Arr
 }
 
 function tooLarge(length: number, kind: 'corrupt' | 'unsupported'): BlockError {
-  return new BlockError(kind, `The snapshot table takes ${length} bytes or more; the limit is ${MAX_TABLE_BYTES}`);
+  return new BlockError(
+    kind,
+    `The snapshot table takes ${length} bytes or more; the limit is ${MAX_SNAPSHOT_TABLE_BYTES}`,
+  );
 }
 
 /** Reads a table of unknown length front to back. */

@@ -13,8 +13,9 @@ import {
 } from '../../../../src/block/image/snapshot.ts';
 import { checkFile, expectSound } from '../../../support/qcow2-check.ts';
 import { openImage, Qcow2File } from '../../../support/qcow2-file.ts';
-import { LastingStorage, makeQcow2, openQcow2 } from '../../../support/qcow2-session.ts';
+import { makeQcow2, openQcow2 } from '../../../support/qcow2-session.ts';
 import { equalBytes } from '../../../support/random.ts';
+import { LastingStorage } from '../../../support/scenario.ts';
 
 const KiB = 1024;
 const MiB = KiB ** 2;
