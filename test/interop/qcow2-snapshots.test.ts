@@ -29,6 +29,7 @@ interface Case {
   readonly lazy_refcounts: boolean;
   readonly backing: boolean;
   readonly size: number;
+  readonly extended_l2?: boolean;
 }
 
 const cases: readonly Case[] = [
@@ -36,6 +37,15 @@ const cases: readonly Case[] = [
   { cluster_size: 4 * KiB, refcount_bits: 8, compat: '1.1', lazy_refcounts: true, backing: true, size: 2 * MiB },
   { cluster_size: 4 * KiB, refcount_bits: 16, compat: '0.10', lazy_refcounts: false, backing: true, size: 2 * MiB },
   { cluster_size: 64 * KiB, refcount_bits: 64, compat: '1.1', lazy_refcounts: false, backing: false, size: 5 * MiB },
+  {
+    cluster_size: 16 * KiB,
+    refcount_bits: 16,
+    compat: '1.1',
+    lazy_refcounts: false,
+    backing: true,
+    size: 3 * MiB,
+    extended_l2: true,
+  },
 ];
 
 const BASE_VALUE = 0xba;
@@ -62,14 +72,14 @@ class Image implements Disposable {
   }
 
   async create(): Promise<void> {
-    const { size, cluster_size, refcount_bits, compat, lazy_refcounts, backing } = this.#one;
+    const { size, cluster_size, refcount_bits, compat, lazy_refcounts, backing, extended_l2 = false } = this.#one;
     this.folder.write(
       'image.qcow2',
       await makeQcow2({
         size,
         cluster_size,
         compat,
-        ...(compat === '1.1' && { refcount_bits, lazy_refcounts }),
+        ...(compat === '1.1' && { refcount_bits, lazy_refcounts, extended_l2 }),
         ...(backing && { backing_file: 'base.raw', backing_fmt: 'raw' }),
       }),
     );

@@ -128,11 +128,7 @@ function* walk(metadata: Metadata, l1: EntryTable, change: Change, visit: Visit)
   }
 }
 
-function* visitRuns(
-  table: DataView<ArrayBuffer>,
-  { clusterSize, entryLength }: Geometry,
-  visit: Visit,
-): Co<boolean> {
+function* visitRuns(table: DataView<ArrayBuffer>, { clusterSize, entryLength }: Geometry, visit: Visit): Co<boolean> {
   let first = 0;
   let count = 0;
   for (let at = 0; at < table.byteLength; at += entryLength) {
