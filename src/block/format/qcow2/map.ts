@@ -8,7 +8,7 @@ import { start, type Co, type MaybePromise } from '../../co.ts';
 import type { BlockChild } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import { backingExtent, dataExtent, NO_OFFSET, zeroExtent, type Extent } from '../../extent.ts';
-import type { SliceCache } from './cache.ts';
+import type { SliceCache } from '../shared/slice-cache.ts';
 import { decodeEntry } from './l2-entry.ts';
 import { ENTRY_LENGTH } from './layout.ts';
 import type { Metadata } from './metadata.ts';

@@ -17,7 +17,7 @@ import type { BlockChild } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import { SECTOR_SIZE } from '../../limits.ts';
 import { ClusterAllocator } from './allocator.ts';
-import { SliceCache } from './cache.ts';
+import { SliceCache } from '../shared/slice-cache.ts';
 import { EntryTable } from './entry-table.ts';
 import { geometryOf, type Geometry } from './geometry.ts';
 import { encodeFields, type Qcow2Header } from './header.ts';

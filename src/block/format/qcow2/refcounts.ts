@@ -10,7 +10,7 @@
 import { settle, type Co } from '../../co.ts';
 import type { BlockChild } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
-import { SliceCache } from './cache.ts';
+import { SliceCache } from '../shared/slice-cache.ts';
 import { EntryTable } from './entry-table.ts';
 import { ENTRY_OFFSET_LOW, REFCOUNT_TABLE_RESERVED_LOW } from './layout.ts';
 import { refcountValues, type RefcountValues } from './refcount-values.ts';
