@@ -5,6 +5,7 @@ import { BlockError } from '../../error.ts';
 import type { OptionSchema } from '../../options.ts';
 import { attempt } from '../shared/attempt.ts';
 import { fromSystemError } from './errors.ts';
+import { CREATING, lockFile, useOf, type LockingMode } from './locks.ts';
 import { FileStorage } from './storage.ts';
 import { FileUsers } from './users.ts';
 
@@ -12,6 +13,11 @@ const PREFIX = 'file:';
 
 const schema = {
   filename: { type: 'string', required: true, help: 'Path of a file or block device' },
+  locking: {
+    type: 'enum',
+    values: ['auto', 'on', 'off'],
+    help: 'Whether other processes are kept out, by the locks that QEMU takes too; without it, auto',
+  },
 } as const satisfies OptionSchema;
 
 /**
@@ -29,8 +35,8 @@ export function createFileProtocol(users: FileUsers = new FileUsers()): Protocol
       filename.startsWith(PREFIX) ? { driver: 'file', filename: filename.slice(PREFIX.length) } : undefined,
     filename: ({ filename }) => filename,
     resolve: (options, reference) => ({ driver: 'file', filename: siblingOf(options.filename, reference) }),
-    open: ({ filename }, flags) => attempt(() => openFile(users, filename, flags)),
-    create: ({ filename }, size) => attempt(() => createFile(users, filename, size)),
+    open: ({ filename, locking = 'auto' }, flags) => attempt(() => openFile(users, filename, locking, flags)),
+    create: ({ filename, locking = 'auto' }, size) => attempt(() => createFile(users, filename, locking, size)),
     delete: ({ filename }) => attempt(() => deleteFile(users, filename)),
   };
 }
@@ -44,12 +50,18 @@ function siblingOf(filename: string | undefined, reference: string): string {
   return filename === undefined ? plain : resolvePath(dirname(filename), plain);
 }
 
-function openFile(users: FileUsers, filename: string, { readOnly, forceShare = false }: OpenFlags): Storage {
+function openFile(
+  users: FileUsers,
+  filename: string,
+  locking: LockingMode,
+  { readOnly, forceShare = false }: OpenFlags,
+): Storage {
   const descriptor = openDescriptor(filename, readOnly ? constants.O_RDONLY : constants.O_RDWR);
   try {
     const stats = fstatSync(descriptor);
     const length = lengthOf(descriptor, stats, filename);
-    const leave = users.enter(keyOf(stats), filename, readOnly, forceShare);
+    lockFile(descriptor, filename, useOf(readOnly, forceShare), locking);
+    const leave = locking === 'off' ? () => undefined : users.enter(keyOf(stats), filename, readOnly, forceShare);
     return new FileStorage({ filename, descriptor, readOnly, length, fixedLength: !stats.isFile(), leave });
   } catch (error) {
     closeSync(descriptor);
@@ -57,11 +69,12 @@ function openFile(users: FileUsers, filename: string, { readOnly, forceShare = f
   }
 }
 
-function createFile(users: FileUsers, filename: string, size: number): void {
+function createFile(users: FileUsers, filename: string, locking: LockingMode, size: number): void {
   const descriptor = openDescriptor(filename, constants.O_RDWR | constants.O_CREAT);
   let leave: (() => void) | undefined;
   try {
     const stats = fstatSync(descriptor);
+    lockFile(descriptor, filename, CREATING, locking);
     leave = users.enter(keyOf(stats), filename, false, false);
     if (stats.isFile()) {
       ftruncateSync(descriptor, 0);

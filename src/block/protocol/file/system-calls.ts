@@ -1,10 +1,11 @@
 /**
- * System calls that Node does not offer: where a file has holes, and making them. They are called through koffi, an optional
+ * System calls that Node does not offer: where a file has holes, making them, and locks. They are called through koffi, an optional
  * dependency, on Linux; elsewhere, and where it is not installed, there are none.
  *
- * Source: Linux man-pages, lseek(2) ("Seeking file data and holes"), fallocate(2).
+ * Source: Linux man-pages, lseek(2) ("Seeking file data and holes"), fallocate(2), fcntl(2) ("Open file description locks").
  */
 import { createRequire } from 'node:module';
+import { endianness } from 'node:os';
 import type * as koffiModule from 'koffi';
 
 type Koffi = typeof koffiModule;
@@ -15,6 +16,14 @@ const FALLOC_KEEP_SIZE = 1;
 const FALLOC_PUNCH_HOLE = 2;
 const FALLOC_ZERO_RANGE = 16;
 const ENXIO = 6;
+const F_OFD_GETLK = 36;
+const F_OFD_SETLK = 37;
+const F_RDLCK = 0;
+const F_WRLCK = 1;
+const F_UNLCK = 2;
+/** `struct flock` of 64-bit Linux: type and whence in 16 bits each, then start and length in 64 from byte 8 on, then a process. */
+const FLOCK_BYTES = 32;
+const WORD_64 = ['x64', 'arm64', 'riscv64', 'ppc64', 'loong64', 's390x'];
 
 /** What starts at an offset of a file. Endless where it reaches to the end of the file. */
 interface FileRun {
@@ -30,6 +39,10 @@ export interface SystemCalls {
   punchHole(descriptor: number, offset: number, length: number): boolean;
   /** Makes a range zero and keeps its space. @returns whether that was possible */
   zeroRange(descriptor: number, offset: number, length: number): boolean;
+  /** Takes a shared lock on one byte of an open file, until it is closed. @returns false where there are no such locks */
+  lockByte(descriptor: number, offset: number): boolean;
+  /** Whether somebody else, in this process or another, has a lock on a byte. */
+  isByteLocked(descriptor: number, offset: number): boolean;
 }
 
 let loaded: { readonly calls: SystemCalls | undefined } | undefined;
@@ -59,7 +72,24 @@ function bind(koffi: Koffi): SystemCalls {
     offset: number,
     length: number,
   ) => number;
+  const fcntl = libc.func('int fcntl(int, int, ...)') as (fd: number, command: number, ...rest: unknown[]) => number;
+  const lock = (descriptor: number, command: number, type: number, offset: number): number | undefined => {
+    if (!WORD_64.includes(process.arch)) return undefined;
+    const bytes = Buffer.alloc(FLOCK_BYTES);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, FLOCK_BYTES);
+    const little = endianness() === 'LE';
+    view.setInt16(0, type, little);
+    view.setBigInt64(8, BigInt(offset), little);
+    view.setBigInt64(16, 1n, little);
+    if (fcntl(descriptor, command, 'void *', bytes) !== 0) return undefined;
+    return view.getInt16(0, little);
+  };
   return {
+    lockByte: (descriptor, offset) => lock(descriptor, F_OFD_SETLK, F_RDLCK, offset) !== undefined,
+    isByteLocked(descriptor, offset) {
+      const found = lock(descriptor, F_OFD_GETLK, F_WRLCK, offset);
+      return found !== undefined && found !== F_UNLCK;
+    },
     runAt(descriptor, offset) {
       const data = lseek(descriptor, offset, SEEK_DATA);
       if (data < 0) return koffi.errno() === ENXIO ? { hole: true, length: Number.MAX_SAFE_INTEGER } : undefined;
