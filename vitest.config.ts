@@ -34,7 +34,15 @@ export default defineConfig({
         extends: true,
         // Named, or the first test that imports one makes vite bundle it and reload the page in the middle of the run.
         optimizeDeps: {
-          include: ['@noble/hashes/sha2.js', '@noble/hashes/utils.js', 'comlink', 'fast-check', 'idb-keyval'],
+          include: [
+            '@hpcc-js/wasm-zstd',
+            '@noble/hashes/sha2.js',
+            '@noble/hashes/utils.js',
+            'comlink',
+            'fast-check',
+            'idb-keyval',
+            'pako',
+          ],
         },
         test: {
           name: 'browser',

@@ -4,6 +4,7 @@
  * happens to requests on their way.
  */
 import type { Co, MaybePromise } from './co.ts';
+import type { CompressionSet } from './compression.ts';
 import type { BlockEvent } from './events.ts';
 import type { Extent } from './extent.ts';
 import type { OptionSchema, OptionValues } from './options.ts';
@@ -255,6 +256,8 @@ export interface OpenContext<Options = Readonly<Record<string, unknown>>> {
   openReference(name: string, reference: FileReference | undefined, roles: readonly ChildRole[]): Co<BlockChild>;
   /** The bytes of a passphrase that the caller gave to the graph under a name. QEMU: `-object secret`. @throws BlockError `not-found` */
   secret(id: string): Uint8Array;
+  /** What compresses and decompresses here. */
+  readonly compression: CompressionSet;
 }
 
 /** What a driver may ask for while it makes an image. */

@@ -1,3 +1,4 @@
+import type { CompressionSet } from './compression.ts';
 import type { BlockDriver, BlockdevOptions, FilterDriver, FormatDriver, ProtocolDriver } from './driver.ts';
 import { BlockError } from './error.ts';
 
@@ -8,6 +9,8 @@ export interface DriverSet {
   readonly filters: readonly FilterDriver[];
   /** The protocol of names without a prefix: `file` in Node, `opfs` in a worker. */
   readonly defaultProtocol: string;
+  /** Default: what needs nothing of its environment. */
+  readonly compression?: CompressionSet;
 }
 
 /** @throws BlockError `unsupported` for a name that no driver has; the message lists those there are */

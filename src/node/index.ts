@@ -3,6 +3,7 @@ import { BlockGraph, filterDrivers, formatDrivers, type DriverSet } from '../blo
 import { createFileProtocol, fileProtocol } from '../block/protocol/file/index.ts';
 import { httpProtocol, httpsProtocol } from '../block/protocol/http/index.ts';
 import { memoryProtocol } from '../block/protocol/memory/index.ts';
+import { nodeCompression } from './compression.ts';
 import { nullCoProtocol } from '../block/protocol/null-co/index.ts';
 
 export * from '../block/index.ts';
@@ -14,6 +15,7 @@ export const nodeDrivers: DriverSet = {
   formats: formatDrivers,
   filters: filterDrivers,
   defaultProtocol: 'file',
+  compression: nodeCompression,
 };
 
 /**

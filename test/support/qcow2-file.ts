@@ -3,6 +3,7 @@ import { startAsync } from '../../src/block/co.ts';
 import type { FormatImage, OpenFlags, Storage } from '../../src/block/driver.ts';
 import { qcow2 } from '../../src/block/format/qcow2/driver.ts';
 import { FIELD, INCOMPATIBLE_EXTENDED_L2 } from '../../src/block/format/qcow2/layout.ts';
+import { portableCompression } from '../../src/codec/index.ts';
 import { parseOptions } from '../../src/block/options.ts';
 import { createQcow2 } from './qcow2-builder.ts';
 import { SparseBytes } from './sparse-bytes.ts';
@@ -105,6 +106,7 @@ export async function openImage(
       secret: (id) => {
         throw new Error(`qcow2 asked for the secret '${id}'`);
       },
+      compression: portableCompression,
     }),
   );
   return { image, file };

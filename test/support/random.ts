@@ -64,6 +64,11 @@ export class Random {
     return shuffled;
   }
 
+  /** Bytes that nothing compresses. */
+  bytes(length: number): Uint8Array<ArrayBuffer> {
+    return Uint8Array.from({ length }, () => this.next() >>> 24);
+  }
+
   /** Another generator, so that what one part draws does not change what another draws. */
   fork(): Random {
     return new Random(this.next());

@@ -1,4 +1,5 @@
 /** Opens nodes from options: the node's driver, its children, and what its image names, by the gate. */
+import { portableCompression } from '../../codec/index.ts';
 import { isPromise, settle, type Co } from '../co.ts';
 import type {
   BlockdevOptions,
@@ -196,6 +197,7 @@ export class NodeOpener {
         openReference: (name, reference, roles) =>
           this.#openReference(name, reference, roles, own, nodeName, file, below, attached),
         secret: (id) => this.#graph.secrets.require(id),
+        compression: this.#graph.drivers.compression ?? portableCompression,
       });
       const node = new ImageNode(nodeName, driver, this.#graph.clock, image, { ...generic, readOnly });
       for (const child of attached) node.children.set(child.name, child);
@@ -238,6 +240,7 @@ export class NodeOpener {
           return this.#openReference(name, reference, roles, own, nodeName, file, { ...inside, isFile }, attached);
         },
         secret: (id) => this.#graph.secrets.require(id),
+        compression: this.#graph.drivers.compression ?? portableCompression,
         readFile: (filename, maxBytes) => readSmallFile(this.#graph, filename, maxBytes),
         object: (id) => this.#graph.objects.require(id),
         allocatedAbove: (offset, length, bottom) => allocatedAbove(child, offset, length, bottom),

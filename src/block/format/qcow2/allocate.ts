@@ -4,9 +4,8 @@
  */
 import { start, type Co, type MaybePromise } from '../../co.ts';
 import type { Allocation, BlockChild } from '../../driver.ts';
-import { guestOffsetOf, readEntry } from './entries.ts';
+import { readEntry } from './entries.ts';
 import { highestBit, lowestBit, subclusterRange, type ClusterEntry } from './l2-entry.ts';
-import { compressedCluster } from './map.ts';
 import type { Metadata } from './metadata.ts';
 
 /** What a run of guest clusters gets. */
@@ -33,7 +32,7 @@ interface Place {
 
 /**
  * @see FormatImage.allocate
- * @throws BlockError `permission`, `corrupt`, `unsupported` (a compressed cluster), `no-space`, and what the storage throws
+ * @throws BlockError `permission`, `corrupt`, `no-space`, and what the storage throws
  */
 export function* allocate(metadata: Metadata, guestOffset: number, length: number): Co<Allocation> {
   return yield* metadata.lock.run(function* () {
@@ -58,11 +57,8 @@ export function* allocate(metadata: Metadata, guestOffset: number, length: numbe
 function planRun(metadata: Metadata, slot: number, { slice, index, inCluster, length }: Place): Plan {
   const { clusterSize } = metadata.geometry;
   const first = readEntry(metadata, slot, slice, index);
-  if (first.kind === 'compressed') throw compressedCluster(guestOffsetOf(metadata, slice, index));
   const follows = (entry: ClusterEntry, count: number): boolean =>
-    entry.kind !== 'compressed' &&
-    entry.copied === first.copied &&
-    (!first.copied || entry.hostOffset === first.hostOffset + count * clusterSize);
+    entry.copied === first.copied && (!first.copied || entry.hostOffset === first.hostOffset + count * clusterSize);
   const isStored = ({ alloc }: ClusterEntry, count: number): boolean => {
     const from = count === 0 ? inCluster : 0;
     return (touched(metadata, from, inCluster + length - count * clusterSize) & ~alloc) === 0;
@@ -152,8 +148,7 @@ class ClusterAllocation implements Allocation {
         alloc: (old.alloc | stored) >>> 0,
         zero: (old.zero & ~stored) >>> 0,
       });
-      if (!old.allocated || old.hostOffset === hostOffset) continue;
-      metadata.frees.add(old.hostOffset / clusterSize, 1, metadata.settings.passDiscardOther);
+      if (old.hostOffset !== hostOffset) metadata.giveBack(old, metadata.settings.passDiscardOther);
     }
   }
 }

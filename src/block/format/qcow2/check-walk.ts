@@ -19,6 +19,7 @@ import {
   L2_RESERVED_LOW,
   L2_ZERO,
 } from './layout.ts';
+import { compressedRegion } from './l2-entry.ts';
 
 /** Counts all references but those of the refcount structures and the snapshot table itself. */
 export function* walkReferences(image: CheckedImage, snapshots: readonly SnapshotL1[]): Co<void> {
@@ -192,13 +193,4 @@ function isZeroCluster(low: number, { l2EntryLength }: CheckedImage['tables']): 
 export function misalignment(high: number, low: number, { tables }: CheckedImage): string {
   const what = isZeroCluster(low, tables) ? 'Preallocated cluster' : 'Data cluster';
   return `offset=${entryOffset(high, low).toString(16)}: ${what} is not properly aligned; L2 entry corrupted.`;
-}
-
-/** Where a compressed cluster's bytes are. Source: qcow2 specification, "Compressed Clusters Descriptor". */
-export function compressedRegion(high: number, low: number, clusterSize: number): { offset: number; length: number } {
-  const entry = (BigInt(high) << 32n) | BigInt(low);
-  const offsetBits = BigInt(62 - (Math.log2(clusterSize) - 8));
-  const offset = Number(entry & ((1n << offsetBits) - 1n));
-  const sectors = Number((entry & ((1n << 62n) - 1n)) >> offsetBits) + 1;
-  return { offset, length: sectors * 512 - (offset % 512) };
 }

@@ -9,7 +9,7 @@ import { repairDirty } from './check.ts';
 import { create } from './create.ts';
 import { createOptions } from './create-options.ts';
 import { checkFeatures, checkSnapshotCount, openObstacle, writeObstacle } from './features.ts';
-import { encodeFields, readHeader, type Qcow2Header } from './header.ts';
+import { compressionMethodOf, encodeFields, readHeader, type Qcow2Header } from './header.ts';
 import { Qcow2Image } from './image.ts';
 import { FIELD, INCOMPATIBLE_DIRTY, MAGIC } from './layout.ts';
 import { measure } from './measure.ts';
@@ -48,7 +48,7 @@ export const qcow2: FormatDriver<typeof openOptions, typeof createOptions> = {
   measure,
 };
 
-function* openImage({ file, options, flags }: OpenContext<OpenOptions>): Co<FormatImage> {
+function* openImage({ file, options, flags, compression }: OpenContext<OpenOptions>): Co<FormatImage> {
   let header = yield* readHeader(file);
   checkFeatures(header);
   if (flags.check !== true) checkSnapshotCount(header);
@@ -63,6 +63,7 @@ function* openImage({ file, options, flags }: OpenContext<OpenOptions>): Co<Form
     overlapCheck: options['overlap-check'],
     passDiscardRequest: options['pass-discard-request'],
     passDiscardOther: options['pass-discard-other'],
+    compressor: yield* settle(compression.load(compressionMethodOf(header))),
     obstacle: writeObstacle(header),
   };
   const tables = yield* readWholeTables(file, header, { readOnly, forCheck: flags.check === true });

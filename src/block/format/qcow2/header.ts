@@ -6,6 +6,7 @@
  */
 import type { Co } from '../../co.ts';
 import { settle } from '../../co.ts';
+import type { CompressionMethod } from '../../compression.ts';
 import type { BlockChild } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import {
@@ -16,6 +17,7 @@ import {
   type HeaderExtension,
 } from './extensions.ts';
 import {
+  COMPRESSION_ZSTD,
   DEFAULT_REFCOUNT_ORDER,
   ENTRY_LENGTH,
   EXTENDED_ENTRY_LENGTH,
@@ -76,6 +78,10 @@ export function l2EntryLengthOf(header: Qcow2Header): number {
 /** 0 is zlib (raw deflate), 1 is zstd. */
 export function compressionTypeOf(header: Qcow2Header): number {
   return header.additionalFields[0] ?? 0;
+}
+
+export function compressionMethodOf(header: Qcow2Header): CompressionMethod {
+  return compressionTypeOf(header) === COMPRESSION_ZSTD ? 'zstd' : 'deflate';
 }
 
 /** The backing file's name, or undefined. */

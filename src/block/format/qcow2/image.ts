@@ -17,6 +17,7 @@ import {
 import type { Extent } from '../../extent.ts';
 import { SECTOR_SIZE } from '../../limits.ts';
 import { allocate } from './allocate.ts';
+import { CompressedReader } from './compressed.ts';
 import { checkImage } from './check.ts';
 import { writeObstacle } from './features.ts';
 import { changeBackingFile, setBackingIdentity } from './header-change.ts';
@@ -37,12 +38,14 @@ export class Qcow2Image implements FormatImage {
   readonly #metadata: Metadata;
   readonly #mapper: Mapper;
   readonly snapshots: SnapshotTable;
+  readonly #compressed: CompressedReader;
   #virtualSize: number;
 
   constructor(metadata: Metadata) {
     const { clusterSize, subclusterSize } = metadata.geometry;
     this.#metadata = metadata;
     this.#mapper = new Mapper(metadata);
+    this.#compressed = new CompressedReader(metadata);
     this.#virtualSize = wholeSectors(metadata.header.size);
     this.snapshots = new Qcow2Snapshots(metadata, {
       get: () => this.#virtualSize,
@@ -76,6 +79,10 @@ export class Qcow2Image implements FormatImage {
 
   allocate(offset: number, length: number): MaybePromise<Allocation> {
     return start(allocate(this.#metadata, offset, length));
+  }
+
+  readEncoded(offset: number, buffer: Uint8Array): MaybePromise<void> {
+    return this.#compressed.read(offset, buffer);
   }
 
   markZero(offset: number, length: number, flags: RequestFlags): MaybePromise<number> {
@@ -115,6 +122,7 @@ export class Qcow2Image implements FormatImage {
     if (!readOnly) yield* metadata.settleAll();
     const { result, header } = yield* checkImage(metadata.file, metadata.header, readOnly ? 'none' : fix, progress);
     if (!readOnly && fix !== 'none') {
+      this.#compressed.forget();
       const tables = yield* readWholeTables(metadata.file, header, { readOnly, forCheck: true });
       metadata.replace(header, tables, writeObstacle(header));
     }

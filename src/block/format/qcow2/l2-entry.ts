@@ -5,6 +5,7 @@
  * Source: qcow2 specification, "Cluster mapping" and "Extended L2 Entries".
  */
 import { BlockError } from '../../error.ts';
+import { SECTOR_SIZE } from '../../limits.ts';
 import {
   ENTRY_COPIED,
   ENTRY_OFFSET_HIGH,
@@ -36,7 +37,7 @@ export interface SubclusterBits {
 
 /** What an entry says, and what it takes to write one. */
 export interface ClusterPlace extends SubclusterBits {
-  /** There is a host cluster. Not decoded for compressed clusters. */
+  /** There is a host cluster, or bytes of one or two where it is compressed. */
   readonly allocated: boolean;
   /** Bytes; 0 where there is no host cluster. */
   readonly hostOffset: number;
@@ -46,6 +47,8 @@ export interface ClusterPlace extends SubclusterBits {
 
 export interface ClusterEntry extends ClusterPlace {
   readonly kind: ClusterKind;
+  /** Bytes that a compressed cluster takes at most, from `hostOffset` (anywhere) to the end of a sector; 0 for others. */
+  readonly storedLength: number;
 }
 
 /** What it takes to judge an entry. */
@@ -78,7 +81,7 @@ export function decodeEntry(
   if ((high & L2_COMPRESSED) !== 0) {
     if (copied) throw broken('is compressed and marked as writable in place', guestOffset);
     if (bits.zero !== 0 || bits.alloc !== 0) throw broken('is compressed and has subclusters', guestOffset);
-    return { kind: 'compressed', allocated: false, hostOffset: 0, copied: false, ...NO_BITS };
+    return compressedEntry(high, low, rules, guestOffset);
   }
   if ((high & L2_RESERVED_HIGH) !== 0 || (low & L2_RESERVED_LOW) !== 0) {
     throw broken('has reserved bits set', guestOffset);
@@ -89,7 +92,7 @@ export function decodeEntry(
   }
   if (hostOffset > Number.MAX_SAFE_INTEGER) throw broken('leads to an offset of 2^53 or more', guestOffset);
   if (hostOffset === 0 && copied) throw broken('says that the header is its data', guestOffset);
-  const place = { allocated: hostOffset !== 0, hostOffset, copied };
+  const place = { allocated: hostOffset !== 0, hostOffset, storedLength: 0, copied };
   if (rules.subclusters > 1) return extendedEntry(place, bits, guestOffset);
   const zero = (low & L2_ZERO) !== 0;
   if (zero && rules.version === 2) {
@@ -101,9 +104,18 @@ export function decodeEntry(
     : { kind: 'unallocated', ...place, ...NO_BITS };
 }
 
+/** To who changes tables it is a cluster that is stored whole, and not its own. */
+function compressedEntry(high: number, low: number, rules: EntryRules, guestOffset: number): ClusterEntry {
+  const { offset: hostOffset, length: storedLength } = compressedRegion(high, low, rules.clusterSize);
+  if (hostOffset < rules.clusterSize) throw broken('says that the header is its compressed data', guestOffset);
+  if (!Number.isSafeInteger(hostOffset)) throw broken('leads to an offset of 2^53 or more', guestOffset);
+  const alloc = allSubclusters(rules.subclusters);
+  return { kind: 'compressed', allocated: true, hostOffset, storedLength, copied: false, zero: 0, alloc };
+}
+
 /** The flag of zero clusters means nothing here: QEMU does not look at it either. */
 function extendedEntry(
-  place: Omit<ClusterPlace, keyof SubclusterBits>,
+  place: Omit<ClusterEntry, 'kind' | keyof SubclusterBits>,
   { zero, alloc }: SubclusterBits,
   guestOffset: number,
 ): ClusterEntry {
@@ -137,6 +149,48 @@ export function ownedHigh(hostOffset: number): number {
 /** Low half of an entry. */
 export function entryLow(hostOffset: number): number {
   return hostOffset % 2 ** 32;
+}
+
+// ── Compressed clusters ─────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Of the 62 bits of a compressed cluster's descriptor the lower ones are the offset, the upper ones count sectors: more of them, the
+ * larger the clusters. @returns how many bits of the high half belong to the offset
+ */
+function offsetBitsInHigh(clusterSize: number): number {
+  return 62 - (Math.log2(clusterSize) - 8) - 32;
+}
+
+/**
+ * Where a compressed cluster's bytes are, as far as its descriptor tells: it counts the sectors that they touch.
+ *
+ * Source: qcow2 specification, "Compressed Clusters Descriptor".
+ */
+export function compressedRegion(high: number, low: number, clusterSize: number): { offset: number; length: number } {
+  const bits = offsetBitsInHigh(clusterSize);
+  const offset = (high & (2 ** bits - 1)) * 2 ** 32 + (low >>> 0);
+  const moreSectors = (high & ~(ENTRY_COPIED | L2_COMPRESSED)) >>> bits;
+  return { offset, length: (moreSectors + 1) * SECTOR_SIZE - (offset % SECTOR_SIZE) };
+}
+
+/** High half of the entry of a compressed cluster; the low half is `entryLow`. @param length bytes, at most a cluster */
+export function compressedHigh(hostOffset: number, length: number, clusterSize: number): number {
+  const moreSectors = Math.floor((hostOffset + length - 1) / SECTOR_SIZE) - Math.floor(hostOffset / SECTOR_SIZE);
+  return L2_COMPRESSED + moreSectors * 2 ** offsetBitsInHigh(clusterSize) + Math.floor(hostOffset / 2 ** 32);
+}
+
+/** Compressed clusters lie before this offset: their entries have no bits for more. */
+export function compressedOffsetLimit(clusterSize: number): number {
+  return Math.min(2 ** (32 + offsetBitsInHigh(clusterSize)), Number.MAX_SAFE_INTEGER);
+}
+
+/** The clusters of the file that an entry refers to, once each. A count of 0: none. */
+export function hostClusters(entry: ClusterEntry, clusterSize: number): { first: number; count: number } {
+  const { allocated, hostOffset, storedLength } = entry;
+  if (!allocated) return { first: 0, count: 0 };
+  const first = Math.floor(hostOffset / clusterSize);
+  if (storedLength === 0) return { first, count: 1 };
+  return { first, count: Math.floor((hostOffset + storedLength - 1) / clusterSize) - first + 1 };
 }
 
 // ── Bits ────────────────────────────────────────────────────────────────────────────────────────────────────────────

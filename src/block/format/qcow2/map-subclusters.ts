@@ -4,10 +4,10 @@
  *
  * Source: qcow2 specification, "Extended L2 Entries".
  */
-import { backingExtent, dataExtent, NO_OFFSET, zeroExtent, type Extent } from '../../extent.ts';
+import { backingExtent, dataExtent, encodedExtent, NO_OFFSET, zeroExtent, type Extent } from '../../extent.ts';
 import { readEntry } from './entries.ts';
 import { setRun, type ClusterEntry } from './l2-entry.ts';
-import { behindTheEnd, compressedCluster } from './map.ts';
+import { behindTheEnd } from './map.ts';
 import type { Metadata } from './metadata.ts';
 
 type SubclusterKind = 'data' | 'zero' | 'backing';
@@ -26,7 +26,7 @@ export class SubclusterMapper {
     const index = Math.floor(within / clusterSize);
     const inCluster = within - index * clusterSize;
     const first = readEntry(this.#metadata, slot, slice, index);
-    if (first.kind === 'compressed') throw compressedCluster(guestOffset - inCluster);
+    if (first.kind === 'compressed') return encodedExtent(Math.min(length, clusterSize - inCluster), 'compressed');
     const subcluster = Math.floor(inCluster / subclusterSize);
     const kind = kindOf(first, subcluster);
     let run = setRun(bitsOf(first, kind), subcluster);

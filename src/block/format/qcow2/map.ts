@@ -7,7 +7,7 @@
 import { start, type Co, type MaybePromise } from '../../co.ts';
 import type { BlockChild } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
-import { backingExtent, dataExtent, NO_OFFSET, zeroExtent, type Extent } from '../../extent.ts';
+import { backingExtent, dataExtent, encodedExtent, NO_OFFSET, zeroExtent, type Extent } from '../../extent.ts';
 import type { SliceCache } from '../shared/slice-cache.ts';
 import { decodeEntry } from './l2-entry.ts';
 import { ENTRY_LENGTH } from './layout.ts';
@@ -122,7 +122,7 @@ export class Mapper {
     return run;
   }
 
-  /** Zero clusters, and all that is refused. */
+  /** Zero and compressed clusters, and all that is refused. */
   #mapSpecial(view: DataView, at: number, guest: number, inCluster: number, length: number, clusters: number): Extent {
     const high = view.getUint32(at);
     const low = view.getUint32(at + 4);
@@ -135,7 +135,9 @@ export class Mapper {
         reserved ? entry.hostOffset + inCluster : NO_OFFSET,
       );
     }
-    if (entry.kind === 'compressed') throw compressedCluster(guest);
+    if (entry.kind === 'compressed') {
+      return encodedExtent(Math.min(length, this.#clusterSize - inCluster), 'compressed');
+    }
     throw new BlockError('internal', `The L2 entry of the guest cluster at offset ${guest} was not understood`);
   }
 }
@@ -155,15 +157,6 @@ export function behindTheEnd(file: BlockChild, hostOffset: number, guestOffset: 
     'corrupt',
     `The data of the guest cluster is at ${hostOffset} in the file, which has only ${file.length} bytes: it was cut off, ` +
       'or is not all there yet. Get the whole file, or check the image',
-    { offset: guestOffset },
-  );
-}
-
-/** The error for a cluster that is stored compressed. */
-export function compressedCluster(guestOffset: number): BlockError {
-  return new BlockError(
-    'unsupported',
-    `The guest cluster at offset ${guestOffset} is compressed; compressed clusters are not supported`,
     { offset: guestOffset },
   );
 }

@@ -13,6 +13,7 @@
  * refcounts the counts are left out of step 1; the dirty bit, which goes with step 2, says so.
  */
 import { CoMutex, settle, type Co } from '../../co.ts';
+import type { Compressor } from '../../compression.ts';
 import type { BlockChild } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import { SECTOR_SIZE } from '../../limits.ts';
@@ -34,7 +35,16 @@ import {
   L1_RESERVED_LOW,
   L2_ZERO,
 } from './layout.ts';
-import { entryHigh, entryLow, NO_BITS, ownedHigh, type ClusterPlace, type SubclusterBits } from './l2-entry.ts';
+import {
+  entryHigh,
+  entryLow,
+  hostClusters,
+  NO_BITS,
+  ownedHigh,
+  type ClusterEntry,
+  type ClusterPlace,
+  type SubclusterBits,
+} from './l2-entry.ts';
 import { PendingFrees } from './pending-frees.ts';
 import { MetadataPlaces, type OverlapCheck } from './places.ts';
 import { Refcounts } from './refcounts.ts';
@@ -55,6 +65,8 @@ export interface MetadataSettings {
   /** Tell the file below of clusters freed by the guest's discards, and of others that become free. */
   readonly passDiscardRequest: boolean;
   readonly passDiscardOther: boolean;
+  /** Of the image's compression type. */
+  readonly compressor: Compressor;
   /** Why nothing may be written before a repair, if so. */
   readonly obstacle: BlockError | undefined;
 }
@@ -278,6 +290,12 @@ export class Metadata {
       view.setUint32(at + 12, bits.alloc);
     }
     this.l2.markDirty(slot);
+  }
+
+  /** An entry no longer refers to its host clusters. They are free when nothing on stable storage does. */
+  giveBack(entry: ClusterEntry, passDiscard: boolean): void {
+    const { first, count } = hostClusters(entry, this.geometry.clusterSize);
+    if (count > 0) this.frees.add(first, count, passDiscard);
   }
 
   *#createTable(l1Index: number): Co<void> {

@@ -2,11 +2,11 @@
 import { settle, type Co } from '../../co.ts';
 import type { Preallocation } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
+import { decompressCluster } from './compressed.ts';
 import { readEntry } from './entries.ts';
 import { EntryTable } from './entry-table.ts';
 import { ENTRY_LENGTH, MAX_L1_BYTES } from './layout.ts';
-import { subclusterRange } from './l2-entry.ts';
-import { compressedCluster } from './map.ts';
+import { hostClusters, subclusterRange } from './l2-entry.ts';
 import type { Metadata } from './metadata.ts';
 import { changeClusters, zeroPart } from './zero.ts';
 
@@ -83,8 +83,8 @@ function* hideBacking(metadata: Metadata, oldSize: number, end: number): Co<void
     return;
   }
   for (let guest = Math.ceil(oldSize / subclusterSize) * subclusterSize; guest < end;) {
-    const done = yield* changeClusters(metadata, guest, end - guest, false, ({ allocated }) =>
-      allocated ? 'zero-reserved' : 'zero',
+    const done = yield* changeClusters(metadata, guest, end - guest, false, ({ copied }) =>
+      copied ? 'zero-reserved' : 'zero',
     );
     // A compressed cluster that the disk ended in holds all of itself.
     guest += done > 0 ? done : clusterSize - (guest % clusterSize);
@@ -139,12 +139,12 @@ function* clearTail(metadata: Metadata, size: number): Co<void> {
     const index = Math.floor((guest - slice * sliceSpan) / clusterSize);
     const slot = yield* metadata.writableSlice(slice);
     const entry = readEntry(metadata, slot, slice, index);
-    if (entry.kind === 'compressed') throw compressedCluster(guest);
     // Of the subclusters one may be cut by the end, and those behind it need no more than their bits.
     const cut = Math.floor(inCluster / subclusterSize);
     const behind = subclusterRange(Math.ceil(inCluster / subclusterSize), subclusters);
-    if ((entry.alloc & behind) !== 0) zeroPart(metadata, slot, index, entry, behind);
-    if ((entry.alloc & (2 ** cut)) === 0 || inCluster % subclusterSize === 0) return;
+    if (entry.kind !== 'compressed' && (entry.alloc & behind) !== 0) zeroPart(metadata, slot, index, entry, behind);
+    const isCut = (entry.alloc & (2 ** cut)) !== 0 && inCluster % subclusterSize !== 0;
+    if (!isCut && entry.kind !== 'compressed') return;
     const cutEnd = (cut + 1) * subclusterSize;
     if (entry.copied) {
       yield* settle(file.writeZeroes(entry.hostOffset + inCluster, cutEnd - inCluster));
@@ -152,14 +152,16 @@ function* clearTail(metadata: Metadata, size: number): Co<void> {
     }
     const bytes = new Uint8Array(clusterSize);
     file.event('cow_read');
-    yield* settle(file.read(entry.hostOffset, bytes.subarray(0, inCluster)));
+    if (entry.kind === 'compressed') yield* decompressCluster(metadata, entry, guest, bytes);
+    else yield* settle(file.read(entry.hostOffset, bytes.subarray(0, inCluster)));
+    bytes.fill(0, inCluster);
     const run = yield* metadata.allocator.take(1);
     const hostOffset = run.first * clusterSize;
     file.event('cow_write');
     yield* settle(file.write(hostOffset, bytes));
     const again = yield* metadata.writableSlice(slice);
     metadata.setCluster(again, index, { ...readEntry(metadata, again, slice, index), hostOffset, copied: true });
-    metadata.frees.add(entry.hostOffset / clusterSize, 1, metadata.settings.passDiscardOther);
+    metadata.giveBack(entry, metadata.settings.passDiscardOther);
   });
 }
 
@@ -253,9 +255,8 @@ function* collectClusters(metadata: Metadata, slice: number, into: number[]): Co
   const { geometry, l2 } = metadata;
   const slot = yield* l2.load(slice);
   for (let index = 0; index < geometry.entriesPerSlice; index++) {
-    const { kind, allocated, hostOffset } = readEntry(metadata, slot, slice, index);
-    if (kind === 'compressed') throw compressedCluster(slice * geometry.sliceSpan + index * geometry.clusterSize);
-    if (allocated) into.push(hostOffset / geometry.clusterSize);
+    const { first, count } = hostClusters(readEntry(metadata, slot, slice, index), geometry.clusterSize);
+    for (let at = 0; at < count; at++) into.push(first + at);
   }
 }
 

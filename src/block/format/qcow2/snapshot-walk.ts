@@ -7,7 +7,7 @@
  */
 import { settle, type Co } from '../../co.ts';
 import { BlockError } from '../../error.ts';
-import { compressedRegion } from './check-walk.ts';
+import { compressedRegion } from './l2-entry.ts';
 import type { EntryTable } from './entry-table.ts';
 import type { Geometry } from './geometry.ts';
 import { ENTRY_COPIED, ENTRY_OFFSET_HIGH, ENTRY_OFFSET_LOW, L2_COMPRESSED } from './layout.ts';

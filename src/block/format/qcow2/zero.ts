@@ -4,7 +4,6 @@ import type { RequestFlags } from '../../driver.ts';
 import { SECTOR_SIZE } from '../../limits.ts';
 import { readEntry } from './entries.ts';
 import { allSubclusters, NO_CLUSTER, subclusterRange, type ClusterEntry } from './l2-entry.ts';
-import { compressedCluster } from './map.ts';
 import type { Metadata } from './metadata.ts';
 
 /** What becomes of a cluster. */
@@ -98,10 +97,7 @@ export function* changeClusters(
       const from = (at - index * clusterSize) / subclusterSize;
       const to = Math.ceil((next - index * clusterSize) / subclusterSize);
       const isPart = to - from < subclusters;
-      if (entry.kind === 'compressed') {
-        if (isPart) return at - start;
-        throw compressedCluster(slice * sliceSpan + index * clusterSize);
-      }
+      if (isPart && entry.kind === 'compressed') return at - start;
       if (isPart) zeroPart(metadata, slot, index, entry, subclusterRange(from, to));
       else apply(metadata, slot, index, entry, decide(entry), passDiscard);
       at = next;
@@ -135,6 +131,5 @@ function apply(
     return;
   }
   metadata.setCluster(slot, index, { ...NO_CLUSTER, zero });
-  const { allocated, hostOffset } = entry;
-  if (allocated) metadata.frees.add(hostOffset / metadata.geometry.clusterSize, 1, passDiscard);
+  metadata.giveBack(entry, passDiscard);
 }

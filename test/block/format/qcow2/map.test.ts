@@ -214,7 +214,8 @@ describe('entries that cannot be', () => {
     ['an unaligned reservation', COPIED | 0x100201n, 'corrupt', /not the beginning of a cluster/],
     ['2^53', 1n << 53n, 'corrupt', /2\^53/],
     ['the header', COPIED, 'corrupt', /the header is its data/],
-    ['a compressed cluster', (1n << 62n) | 0x100000n, 'unsupported', /at offset 131072 is compressed/],
+    ['the header as compressed data', (1n << 62n) | 0x8000n, 'corrupt', /the header is its compressed data/],
+    ['a compressed cluster at 2^53', (1n << 62n) | (1n << 53n), 'corrupt', /2\^53/],
     ['a compressed cluster in place', (3n << 62n) | 0x100000n, 'corrupt', /compressed and marked as writable/],
   ];
 

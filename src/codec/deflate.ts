@@ -1,0 +1,77 @@
+/**
+ * Raw deflate in plain JavaScript, the same in page, worker and Node.
+ *
+ * Source: RFC 1951; zlib manual, "Advanced Functions".
+ */
+import {
+  deflateRaw,
+  Z_BUF_ERROR,
+  Z_FINISH,
+  Z_OK,
+  Z_STREAM_END,
+  zlibInflate,
+  zlibInflateInit2,
+  zlibInflateReset2,
+  ZStream,
+} from 'pako';
+import type { Compressor } from '../block/compression.ts';
+import { shorter, streamTooLong, streamTooShort, wrongStream } from './errors.ts';
+
+/** QEMU's reader of qcow2 is set up for a window of 2^12 bytes, and writes with the memory level 9. */
+export const DEFLATE_WINDOW_BITS = 12;
+export const DEFLATE_MEMORY_LEVEL = 9;
+/** Everything that deflate can express is read, as QEMU does where the output lies in one piece. Negative: no header. */
+const ANY_WINDOW = -15;
+
+export const deflate: Compressor = { decompress: inflate, compress };
+
+/** One for all calls: its tables cost more than a cluster's inflation. Nothing waits while it is in use. */
+let stream: ZStream | undefined;
+
+function inflate(data: Uint8Array, output: Uint8Array): void {
+  const strm = beginStream();
+  feed(strm, data, output);
+  const status = zlibInflate(strm, Z_FINISH);
+  if (status !== Z_STREAM_END && status !== Z_OK && status !== Z_BUF_ERROR) {
+    // A stream that failed is not used again.
+    stream = undefined;
+    throw wrongStream('deflate', strm.msg);
+  }
+  if (strm.avail_out > 0) throw streamTooShort('deflate', strm.next_out, output.length);
+  if (status !== Z_STREAM_END && hasMore(strm)) throw streamTooLong('deflate', output.length);
+}
+
+function beginStream(): ZStream {
+  if (stream !== undefined && zlibInflateReset2(stream, ANY_WINDOW) === Z_OK) return stream;
+  stream = new ZStream();
+  zlibInflateInit2(stream, ANY_WINDOW);
+  return stream;
+}
+
+function feed(strm: ZStream, data: Uint8Array, output: Uint8Array): void {
+  strm.input = data;
+  strm.next_in = 0;
+  strm.avail_in = data.length;
+  strm.output = output as Uint8Array<ArrayBuffer>;
+  strm.next_out = 0;
+  strm.avail_out = output.length;
+}
+
+/** Whether a stream whose output is full goes on. One that merely lacks its end has given all that was asked of it. */
+function hasMore(strm: ZStream): boolean {
+  const one = new Uint8Array(1);
+  strm.output = one;
+  strm.next_out = 0;
+  strm.avail_out = 1;
+  zlibInflate(strm, Z_FINISH);
+  return strm.avail_out === 0;
+}
+
+function compress(data: Uint8Array): Uint8Array | undefined {
+  const compressed = deflateRaw(data, {
+    windowBits: DEFLATE_WINDOW_BITS,
+    memLevel: DEFLATE_MEMORY_LEVEL,
+    chunkSize: data.length,
+  });
+  return shorter(compressed, data);
+}
