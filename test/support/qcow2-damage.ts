@@ -46,6 +46,22 @@ export class Qcow2File {
     });
   }
 
+  /** Where the bitmaps extension, its directory's entries and the tables of bitmaps begin. */
+  bitmapPlaces(): number[] {
+    for (let at = 104; at < 1024 && this.#fits(at, 40); at += 8) {
+      if (this.#view.getUint32(at) !== 0x2385_2875) continue;
+      const places = [at + 8];
+      const count = Math.min(100, this.#view.getUint32(at + 8));
+      let entry = Number(this.entry(at + 24));
+      for (let index = 0; index < count && this.#fits(entry, 24); index++) {
+        places.push(entry, Number(this.entry(entry)));
+        entry += Math.ceil((24 + this.#view.getUint16(entry + 18) + this.#view.getUint32(entry + 20)) / 8) * 8;
+      }
+      return places;
+    }
+    return [];
+  }
+
   get refcountTableOffset(): number {
     return Number(this.entry(48));
   }

@@ -45,6 +45,10 @@ export class BackingReader {
   }
 
   *#readAndRemember(offset: number, buffer: Uint8Array): Co<void> {
+    if (!this.#owner.children.has('backing')) {
+      buffer.fill(0);
+      return;
+    }
     if (this.#generation !== this.#owner.clock.generation) this.#forget();
     for (let done = 0; done < buffer.length;) {
       const position = offset + done;

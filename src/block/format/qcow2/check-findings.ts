@@ -26,10 +26,14 @@ export class CheckFindings {
     return this.list.length >= MAX_FINDINGS;
   }
 
-  /** @param times how many findings of qemu-img's it stands for: one table that two entries refer to is looked at once */
-  corruption(message: string, hostOffset?: number, times = 1): void {
+  /**
+   * @param message or what makes it: where there may be as many as entries in a table, only the first ones are made
+   * @param times how many findings of qemu-img's it stands for: one table that two entries refer to is looked at once
+   */
+  corruption(message: string | (() => string), hostOffset?: number, times = 1): void {
     this.corruptions += times;
-    this.#keep('corruption', message, false, hostOffset);
+    if (this.full) return;
+    this.#keep('corruption', typeof message === 'string' ? message : message(), false, hostOffset);
   }
 
   leak(message: string, hostOffset?: number): void {

@@ -53,6 +53,8 @@ export class CheckedImage {
   compressedClusters = 0;
   /** The first cluster behind the end of the file that something refers to. The check must not make the file reach there. */
   firstOutside = Number.POSITIVE_INFINITY;
+  /** The last cluster of something that begins in the file and ends outside, so that it is not counted: nothing may lie there. */
+  lastPartlyInside = -1;
   /** Clusters that the check itself has taken or given up: that their refcounts do not follow yet is no finding. */
   readonly moved = new Set<number>();
   /** An L2 entry, maybe of a snapshot, reserves space where none can be. */
@@ -102,17 +104,20 @@ export class CheckedImage {
   /**
    * Counts a reference to every cluster that a region touches.
    *
+   * @param findings of others than the image's own: it is a part of the refcount structures, which may be made anew elsewhere
    * @returns false when the region is not in the file, which is a finding
    */
   refer(offset: number, length: number, times = 1, findings = this.findings): boolean {
     if (length <= 0) return true;
     if (this.isOutside(offset, length)) {
       findings.corruption(
-        'ERROR: counting reference for region exceeding the end of the file by one cluster or more: ' +
+        () =>
+          'ERROR: counting reference for region exceeding the end of the file by one cluster or more: ' +
           `offset 0x${offset.toString(16)} size 0x${length.toString(16)}`,
         offset,
         times,
       );
+      if (offset < this.fileLength && findings === this.findings) this.lastPartlyInside = this.fileClusters - 1;
       this.firstOutside = Math.min(this.firstOutside, Math.max(this.clusterOf(offset), this.fileClusters));
       return false;
     }

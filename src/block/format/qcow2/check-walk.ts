@@ -54,12 +54,12 @@ function countL1Entry(image: CheckedImage, high: number, low: number, active: bo
   const { findings, clusterSize } = image;
   const l2Offset = entryOffset(high, low);
   if ((high & L1_RESERVED_HIGH) !== 0 || (low & L1_RESERVED_LOW) !== 0) {
-    findings.corruption(`ERROR found L1 entry with reserved bits set: ${entryText(high, low)}`);
+    findings.corruption(() => `ERROR found L1 entry with reserved bits set: ${entryText(high, low)}`);
   }
   image.refer(l2Offset, clusterSize);
   if (l2Offset % clusterSize !== 0) {
     findings.corruption(
-      `ERROR l2_offset=${l2Offset.toString(16)}: Table is not cluster aligned; L1 entry corrupted`,
+      () => `ERROR l2_offset=${l2Offset.toString(16)}: Table is not cluster aligned; L1 entry corrupted`,
       l2Offset,
     );
   } else if (image.isPlace(l2Offset)) {
@@ -121,7 +121,7 @@ class L2Counter {
       return;
     }
     if ((high & L2_RESERVED_HIGH) !== 0 || (low & L2_RESERVED_LOW) !== 0) {
-      const message = `ERROR found l2 entry with reserved bits set: ${entryText(high, low)}`;
+      const message = () => `ERROR found l2 entry with reserved bits set: ${entryText(high, low)}`;
       this.#image.findings.corruption(message, undefined, this.#uses);
     }
     if (entryOffset(high, low) !== 0) this.#countData(high, low);
@@ -148,7 +148,7 @@ class L2Counter {
     const { offset, length } = compressedRegion(high, low, image.clusterSize);
     if ((high & ENTRY_COPIED) !== 0) {
       image.findings.corruption(
-        `ERROR: coffset=0x${offset.toString(16)}: copied flag must never be set for compressed clusters`,
+        () => `ERROR: coffset=0x${offset.toString(16)}: copied flag must never be set for compressed clusters`,
         offset,
         this.#uses,
       );
@@ -172,7 +172,8 @@ class L2Counter {
     image.allocatedClusters += this.#activeUses;
     if (this.#contiguousOffset !== 0 && offset !== this.#contiguousOffset) image.fragmentedClusters += this.#activeUses;
     this.#contiguousOffset = offset + clusterSize;
-    if (offset % clusterSize !== 0) findings.corruption(`ERROR ${misalignment(high, low, image)}`, offset, this.#uses);
+    if (offset % clusterSize !== 0)
+      findings.corruption(() => `ERROR ${misalignment(high, low, image)}`, offset, this.#uses);
     image.refer(offset, clusterSize, this.#uses);
   }
 }

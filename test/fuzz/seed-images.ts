@@ -1,0 +1,78 @@
+/**
+ * The valid images that fuzzing begins with: small ones, one for each feature of the format, made by this project. A new feature
+ * takes one line here.
+ */
+import type { GuestDisk } from '../support/guest-run.ts';
+import { makeQcow2 } from '../support/qcow2-session.ts';
+import { openScenario } from '../support/qcow2-scenario.ts';
+import type { Scenario } from '../support/scenario.ts';
+import { patternedBytes, Random } from '../support/random.ts';
+import { MemoryStorage } from './memory-storage.ts';
+
+interface Recipe {
+  /** For `create`; the size is 64 KiB unless it is said. */
+  readonly create: Readonly<Record<string, unknown>>;
+  readonly open?: Readonly<Record<string, unknown>>;
+  /** Bytes of a raw backing file. */
+  readonly base?: number;
+}
+
+const recipes: Readonly<Record<string, Recipe>> = {
+  sectors: { create: { cluster_size: 512 } },
+  plain: { create: { cluster_size: 4096, size: 256 * 1024 } },
+  large: { create: { cluster_size: 16_384, size: 128 * 1024 } },
+  version2: { create: { cluster_size: 1024, compat: '0.10' } },
+  bits: { create: { cluster_size: 512, refcount_bits: 1 } },
+  wide: { create: { cluster_size: 1024, refcount_bits: 64 } },
+  lazy: { create: { cluster_size: 1024, lazy_refcounts: true } },
+  metadata: { create: { cluster_size: 2048, preallocation: 'metadata' } },
+  overlay: { create: { cluster_size: 1024, backing_file: 'base', backing_fmt: 'raw' }, base: 40_960 },
+  subclusters: { create: { cluster_size: 16_384, extended_l2: true } },
+  slices: { create: { cluster_size: 4096, size: 5 * 2 ** 20 }, open: { 'l2-cache-entry-size': 512 } },
+};
+
+export interface SeedImage {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+  readonly scenario: Scenario;
+}
+
+/** Makes all of them. */
+export async function makeSeedImages(): Promise<readonly SeedImage[]> {
+  return Promise.all(Object.entries(recipes).map(([name, recipe]) => makeSeedImage(name, recipe)));
+}
+
+async function makeSeedImage(name: string, recipe: Recipe): Promise<SeedImage> {
+  const scenario = scenarioOf(recipe);
+  const storage = new MemoryStorage(await makeQcow2(scenario.create));
+  const disk = await openScenario(scenario, storage);
+  await fill(disk);
+  await disk.close();
+  return { name, bytes: storage.content.toBytes(), scenario };
+}
+
+function scenarioOf({ create, open = {}, base }: Recipe): Scenario {
+  const size = Number(create['size'] ?? 65_536);
+  return {
+    create: { size, ...create },
+    open: { 'l2-cache-size': 16_384, 'refcount-cache-size': 2048, 'backing-identity': 'ignore', ...open },
+    base: base === undefined ? undefined : patternedBytes(1_000_000, 0, base).slice(),
+    storage: {},
+    waits: false,
+    together: 1,
+    size,
+    operations: [],
+  };
+}
+
+/** Data, holes, zeroes and what was given up again. */
+async function fill(disk: GuestDisk): Promise<void> {
+  const random = new Random(1);
+  for (let write = 1; write <= 8; write++) {
+    const offset = random.below(disk.size / 512) * 512;
+    const length = Math.min(disk.size - offset, 512 * random.between(1, 16));
+    if (write % 4 === 0) await disk.writeZeroes(offset, length, true);
+    else await disk.write(offset, patternedBytes(write, offset, length).slice(), false);
+  }
+  await disk.discard(0, disk.size / 8);
+}
