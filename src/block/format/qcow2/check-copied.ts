@@ -38,8 +38,7 @@ export function* checkCopiedFlags(image: CheckedImage, { isOne }: Pick<Compariso
   yield* checker.checkL1();
   // In the tables of snapshots the flag says nothing, but what they reserve for nothing is mended too.
   const uses = image.hasBrokenReservation ? image.tableUses : image.activeUses;
-  for (let cluster = 0; cluster < uses.length; cluster++) {
-    if (uses.get(cluster) === 0) continue;
+  for (let cluster = uses.nextUsed(0); cluster < uses.length; cluster = uses.nextUsed(cluster + 1)) {
     yield* checker.checkL2(cluster);
     yield* image.pause(cluster);
   }

@@ -71,9 +71,7 @@ export function obstacleToGrowth(
 
 /** The last cluster of the file that something refers to. */
 export function lastReferred({ references, lastPartlyInside }: CheckedImage): number {
-  let cluster = references.length - 1;
-  while (cluster > 0 && references.get(cluster) === 0) cluster--;
-  return Math.max(cluster, lastPartlyInside);
+  return Math.max(references.lastUsed(), lastPartlyInside);
 }
 
 /** Which blocks are needed depends on how much room they take themselves: repeated until nothing changes. */

@@ -67,8 +67,12 @@ export interface Comparison {
 export function* compareRefcounts(image: CheckedImage, fix: CheckFindings['fix']): Co<Comparison> {
   const comparer = new Comparer(image, fix);
   image.highestCluster = -1;
+  const { references, tables, clusterSize } = image;
   const { perBlock } = comparer.values;
-  for (let block = 0; block * perBlock < image.references.length; block++) {
+  const counted = (tables.refcountTableClusters * clusterSize) / ENTRY_LENGTH;
+  for (let block = 0; block * perBlock < references.length; block++) {
+    // What the table does not reach has a count of 0: only what is referred to there is a finding.
+    if (block >= counted) block = Math.floor(references.nextUsed(block * perBlock) / perBlock);
     yield* comparer.compareBlock(block);
     yield* image.pause(block * perBlock);
   }

@@ -71,8 +71,8 @@ function countL1Entry(image: CheckedImage, high: number, low: number, active: bo
 
 function* walkL2Tables(image: CheckedImage): Co<void> {
   const { tableUses } = image;
-  for (let cluster = 0; cluster < tableUses.length; cluster++) {
-    if (tableUses.get(cluster) === 0) continue;
+  const first = tableUses.nextUsed(0);
+  for (let cluster = first; cluster < tableUses.length; cluster = tableUses.nextUsed(cluster + 1)) {
     yield* walkL2(image, cluster);
     yield* image.pause(cluster);
   }
