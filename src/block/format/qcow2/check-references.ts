@@ -71,10 +71,8 @@ export class ClusterReferences {
   /** The last cluster that something refers to, or 0. */
   lastUsed(): number {
     for (let number = this.#pages.length - 1; number >= 0; number--) {
-      const page = this.#pages[number];
-      for (let at = PAGE_MASK; page !== undefined && at >= 0; at--) {
-        if (page[at] !== 0) return number * (PAGE_MASK + 1) + at;
-      }
+      const at = this.#pages[number]?.findLastIndex((count) => count !== 0) ?? -1;
+      if (at >= 0) return number * (PAGE_MASK + 1) + at;
     }
     return 0;
   }
