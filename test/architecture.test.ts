@@ -8,10 +8,10 @@ const vocabulary =
 
 /** The floors of the house, by the first pattern that fits. Type imports count too. */
 const floors: readonly { name: string; files: RegExp; imports: readonly string[] }[] = [
-  { name: 'vocabulary', files: vocabulary, imports: [] },
+  { name: 'vocabulary', files: vocabulary, imports: ['bitmap'] },
   { name: 'binary', files: /^src\/binary\//, imports: ['vocabulary'] },
   { name: 'codec', files: /^src\/codec\//, imports: ['vocabulary', 'binary'] },
-  { name: 'format', files: /^src\/block\/format\//, imports: ['vocabulary', 'binary', 'codec'] },
+  { name: 'format', files: /^src\/block\/format\//, imports: ['vocabulary', 'binary', 'codec', 'bitmap'] },
   { name: 'protocol', files: /^src\/block\/protocol\//, imports: ['vocabulary', 'binary', 'codec'] },
   { name: 'filter', files: /^src\/block\/filter\//, imports: ['vocabulary', 'binary', 'codec'] },
   { name: 'graph', files: /^src\/block\/graph\//, imports: ['vocabulary', 'binary', 'codec', 'io', 'bitmap'] },

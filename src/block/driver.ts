@@ -3,6 +3,7 @@
  * Protocol drivers say how bytes are stored, format drivers where guest bytes live in a file, filter drivers change what
  * happens to requests on their way.
  */
+import type { BitmapSet } from './bitmap/bitmap-set.ts';
 import type { Co, MaybePromise } from './co.ts';
 import type { CompressionSet } from './compression.ts';
 import type { BlockEvent } from './events.ts';
@@ -354,6 +355,9 @@ export interface FormatImage {
    */
   amend?(options: Readonly<Record<string, unknown>>, context: AmendContext): MaybePromise<void>;
 
+  /** Dirty bitmaps that are kept in the image. Missing: the format keeps none. */
+  readonly bitmaps?: PersistentBitmaps | undefined;
+
   /** Snapshots inside the image. Missing: the format has none. */
   readonly snapshots?: SnapshotTable | undefined;
 
@@ -379,8 +383,24 @@ export interface FormatImage {
 export interface AmendContext {
   readonly progress?: Progress | undefined;
   secret(id: string): Uint8Array;
+  /** Changes the size of the disk, by way of its node. @param size bytes */
+  resize(size: number): MaybePromise<void>;
   /** Amend what should rather not be touched, such as the last key slot. QEMU: `--force`. */
   readonly force?: boolean;
+}
+
+// ── Dirty bitmaps ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Dirty bitmaps that an image keeps. They are stored when it is closed. */
+export interface PersistentBitmaps {
+  /** The bitmaps of the disk, those of the image among them once they are loaded: as soon as it is opened, if it is writable. */
+  readonly set: BitmapSet;
+  /** Loads those of a read-only image. @throws BlockError `corrupt` when they are broken, `io` */
+  load(): MaybePromise<BitmapSet>;
+  /** @throws BlockError when no such bitmap can be kept, in QEMU's words */
+  checkNew(name: string, granularity: number): void;
+  /** Removes a bitmap from the set and from the image. On stable storage when it returns. */
+  remove(name: string): MaybePromise<void>;
 }
 
 // ── Snapshots ───────────────────────────────────────────────────────────────────────────────────────────────────────

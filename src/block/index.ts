@@ -18,6 +18,21 @@ export { BlockGraph } from './graph/graph.ts';
 export type { BlockNode } from './graph/node.ts';
 export type { OpenPolicy } from './graph/opener.ts';
 export type { NodeStatisticsSnapshot } from './graph/statistics.ts';
+export type { BitmapSet } from './bitmap/bitmap-set.ts';
+export type { DirtyArea, DirtyBitmap } from './bitmap/dirty-bitmap.ts';
+export {
+  addBitmap,
+  changeBitmap,
+  checkBitmapsToCopy,
+  copyBitmaps,
+  listBitmaps,
+  mergeBitmap,
+  removeBitmap,
+  type BitmapAction,
+  type BitmapInfo,
+  type CopyBitmapsSettings,
+  type NewBitmap,
+} from './image/bitmap.ts';
 export { checkImage } from './image/check.ts';
 export { convertImage } from './image/convert.ts';
 export { createImage, type CreateImageOptions, type CreateImageSettings } from './image/create.ts';

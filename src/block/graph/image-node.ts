@@ -39,7 +39,7 @@ export class ImageNode extends BlockNode implements ImageLayer {
     image: FormatImage,
     options: ImageNodeOptions,
   ) {
-    super(nodeName, driver, clock);
+    super(nodeName, driver, clock, image.bitmaps?.set);
     this.image = image;
     this.readOnly = options.readOnly;
     this.#options = options;

@@ -1,5 +1,6 @@
 /** A vertex of the graph: an opened driver with its children, its users, its requests in flight and its counters. */
-import { isPromise, start, type Co, type MaybePromise } from '../co.ts';
+import { BitmapSet } from '../bitmap/bitmap-set.ts';
+import { chain, isPromise, start, type Co, type MaybePromise } from '../co.ts';
 import {
   NO_FLAGS,
   type BlockChild,
@@ -29,14 +30,17 @@ export abstract class BlockNode implements StatusLayer {
   readonly statistics = new NodeStatistics();
   readonly tracker = new RequestTracker();
   readonly clock: GraphClock;
+  /** Its dirty bitmaps: what is written to the node, whoever does it, is recorded there. */
+  readonly bitmaps: BitmapSet;
   /** For observers of the driver's named points. */
   onEvent: ((name: BlockEvent) => void) | undefined;
   #closed = false;
 
-  constructor(nodeName: string, driver: BlockDriver, clock: GraphClock) {
+  constructor(nodeName: string, driver: BlockDriver, clock: GraphClock, bitmaps = new BitmapSet()) {
     this.nodeName = nodeName;
     this.driver = driver;
     this.clock = clock;
+    this.bitmaps = bitmaps;
   }
 
   /** Bytes. */
@@ -101,6 +105,7 @@ export abstract class BlockNode implements StatusLayer {
     }
     if (isPromise(result)) return start(this.#finish(result, counter, startMs, 'write', offset, data.length));
     counter.count(data.length, startMs);
+    this.#record(offset, data.length);
     this.#wrote(offset + data.length);
     this.requestEvent('pwritev_done');
   }
@@ -130,7 +135,8 @@ export abstract class BlockNode implements StatusLayer {
   /** Changes the length, in bytes. */
   truncate(length: number): MaybePromise<void> {
     this.#checkWritable();
-    return this.performTruncate(length);
+    this.bitmaps.checkResize(length);
+    return chain(this.performTruncate(length), () => this.bitmaps.resize(this.length));
   }
 
   /** Closes the driver. The children are closed by the graph. */
@@ -180,7 +186,13 @@ export abstract class BlockNode implements StatusLayer {
     }
     if (isPromise(result)) return start(this.#finish(result, counter, startMs, op, offset, length));
     counter.count(length, startMs);
+    if (op !== 'flush') this.#record(offset, length);
     if (op === 'zero') this.requestEvent('pwritev_done');
+  }
+
+  /** Only when a change is done, well or not: a job that copies what is dirty meanwhile must come by again. */
+  #record(offset: number, length: number): void {
+    if (this.bitmaps.size > 0) this.bitmaps.record(offset, length, this.length);
   }
 
   /** @param startMs -1 when the request was not to be timed: then its time is that which it waits, and that is nearly all */
@@ -196,6 +208,7 @@ export abstract class BlockNode implements StatusLayer {
     try {
       yield result;
       counter.countWaited(length, beganMs);
+      if (op !== 'read' && op !== 'flush') this.#record(offset, length);
       if (op === 'write') this.#wrote(offset + length);
     } catch (error) {
       throw this.#failed(counter, error, op, offset, length);
@@ -206,6 +219,7 @@ export abstract class BlockNode implements StatusLayer {
 
   #failed(counter: OperationCounter, error: unknown, op: string, offset: number, length: number): BlockError {
     counter.failed++;
+    if (op !== 'read' && op !== 'flush') this.#record(offset, length);
     return withContext(error, { node: this.nodeName, driver: this.driver.name, op, offset, length });
   }
 

@@ -34,12 +34,15 @@ export function* createSnapshot(node: BlockNode, request: SnapshotRequest): Co<S
 /**
  * Makes the disk what it was; what was written since is lost, and the disk has the size that it had. QEMU: bdrv_snapshot_goto.
  *
- * @throws BlockError `not-found`, and as `createSnapshot`
+ * @throws BlockError `not-found`, `busy` when the disk has dirty bitmaps, and as `createSnapshot`
  */
 export function* applySnapshot(node: BlockNode, selector: SnapshotSelector): Co<SnapshotInfo> {
   const { image, snapshots } = snapshotsOf(node, 'write');
   return yield* exclusively(image, function* () {
     const found = findSnapshot(snapshots, selector);
+    if (image.bitmaps.size > 0) {
+      throw new BlockError('busy', 'Device has active dirty bitmaps: they would miss what changes. Remove them first');
+    }
     yield* settle(snapshots.apply(found.id));
     return found;
   });

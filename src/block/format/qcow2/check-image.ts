@@ -2,6 +2,8 @@
 import { settle, type Co } from '../../co.ts';
 import type { BlockChild, CheckFix, Progress } from '../../driver.ts';
 import { TimeSlice } from '../../time-slice.ts';
+import type { BlockError } from '../../error.ts';
+import type { DirectoryPlace } from './bitmap-directory.ts';
 import { CheckFindings } from './check-findings.ts';
 import { ClusterReferences } from './check-references.ts';
 import { ENTRY_LENGTH, ENTRY_OFFSET_HIGH, ENTRY_OFFSET_LOW } from './layout.ts';
@@ -27,8 +29,8 @@ export interface CheckedTables {
   readonly refcountTableClusters: number;
   readonly snapshotsOffset: number;
   readonly snapshotCount: number;
-  /** The directory of persistent bitmaps, if the image has a valid one. */
-  readonly bitmapDirectory: (Region & { readonly count: number }) | undefined;
+  /** The directory of persistent bitmaps, if the image has one, or what is wrong with what the header says of it. */
+  readonly bitmapDirectory: DirectoryPlace | BlockError | undefined;
   /** Other regions that the header names, such as an encryption header. */
   readonly otherRegions: readonly Region[];
 }

@@ -8,6 +8,7 @@
 import { settle, type Co } from '../../co.ts';
 import type { BlockChild, CheckFix, CheckResult, Progress } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
+import { directoryPlace } from './bitmap-directory.ts';
 import { checkCopiedFlags } from './check-copied.ts';
 import { CheckFindings } from './check-findings.ts';
 import { CheckedImage, type CheckedTables, type Region } from './check-image.ts';
@@ -18,7 +19,7 @@ import { scanSnapshots } from './check-snapshots.ts';
 import { walkReferences } from './check-walk.ts';
 import { findExtension } from './extensions.ts';
 import { clusterSizeOf, encodeFields, l2EntryLengthOf, type Qcow2Header } from './header.ts';
-import { AUTOCLEAR_BITMAPS, EXTENSION, FIELD, INCOMPATIBLE_CORRUPT, INCOMPATIBLE_DIRTY } from './layout.ts';
+import { EXTENSION, FIELD, INCOMPATIBLE_CORRUPT, INCOMPATIBLE_DIRTY } from './layout.ts';
 
 export interface CheckOutcome {
   readonly result: CheckResult;
@@ -162,10 +163,12 @@ function tablesOf(header: Qcow2Header): CheckedTables {
 
 /** The bitmaps extension counts only while the image was written by nobody who does not know it. */
 function bitmapDirectoryOf(header: Qcow2Header): CheckedTables['bitmapDirectory'] {
-  const data = findExtension(header.extensions, EXTENSION.bitmaps);
-  if (data === undefined || data.length < 24 || (header.autoclearFeatures & AUTOCLEAR_BITMAPS) === 0n) return undefined;
-  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
-  return { count: view.getUint32(0), length: readOffset(view, 8), offset: readOffset(view, 16) };
+  try {
+    return directoryPlace(header);
+  } catch (error) {
+    if (error instanceof BlockError) return error;
+    throw error;
+  }
 }
 
 function readOffset(view: DataView, at: number): number {

@@ -5,13 +5,15 @@
  */
 import { settle, type Co } from '../../co.ts';
 import type { FormatDriver, FormatImage, OpenContext } from '../../driver.ts';
+import { Qcow2Bitmaps } from './bitmaps.ts';
 import { repairDirty } from './check.ts';
 import { create } from './create.ts';
 import { createOptions } from './create-options.ts';
+import { findExtension } from './extensions.ts';
 import { checkFeatures, checkSnapshotCount, openObstacle, writeObstacle } from './features.ts';
 import { compressionMethodOf, encodeFields, readHeader, type Qcow2Header } from './header.ts';
 import { Qcow2Image } from './image.ts';
-import { FIELD, INCOMPATIBLE_DIRTY, MAGIC } from './layout.ts';
+import { AUTOCLEAR_BITMAPS, EXTENSION, FIELD, INCOMPATIBLE_DIRTY, MAGIC } from './layout.ts';
 import { measure } from './measure.ts';
 import { Metadata } from './metadata.ts';
 import { cacheSizes, lazyRefcounts, openOptions, type OpenOptions } from './open-options.ts';
@@ -26,7 +28,7 @@ export const qcow2: FormatDriver<typeof openOptions, typeof createOptions> = {
     create: true,
     backing: true,
     snapshots: true,
-    bitmaps: false,
+    bitmaps: true,
     check: true,
     repair: true,
     resize: true,
@@ -55,6 +57,7 @@ function* openImage({ file, options, flags, compression }: OpenContext<OpenOptio
   const { readOnly } = flags;
   // Who comes to repair may open what nobody may write to.
   if (!readOnly && flags.check !== true) header = yield* prepareForWriting(file, header);
+  const keptUp = flags.check === true ? 0n : AUTOCLEAR_BITMAPS;
   const settings = {
     file,
     readOnly,
@@ -64,10 +67,12 @@ function* openImage({ file, options, flags, compression }: OpenContext<OpenOptio
     passDiscardRequest: options['pass-discard-request'],
     passDiscardOther: options['pass-discard-other'],
     compressor: yield* settle(compression.load(compressionMethodOf(header))),
-    obstacle: writeObstacle(header),
+    obstacle: writeObstacle(header, keptUp),
+    keptUp,
   };
   const tables = yield* readWholeTables(file, header, { readOnly, forCheck: flags.check === true });
-  return new Qcow2Image(new Metadata(settings, header, tables));
+  const metadata = new Metadata(settings, header, tables);
+  return new Qcow2Image(metadata, yield* Qcow2Bitmaps.open(metadata, flags.check === true));
 }
 
 /** Repairs what was not closed, and says that features which this implementation does not keep up are out of date. */
@@ -76,10 +81,16 @@ function* prepareForWriting(file: OpenContext['file'], header: Qcow2Header): Co<
   if (obstacle !== undefined) throw obstacle;
   let prepared = header;
   if ((prepared.incompatibleFeatures & INCOMPATIBLE_DIRTY) !== 0n) prepared = yield* repairDirty(file, prepared);
-  if (prepared.autoclearFeatures === 0n) return prepared;
-  prepared = { ...prepared, autoclearFeatures: 0n };
+  const autoclearFeatures = prepared.autoclearFeatures & trueFeatures(prepared);
+  if (prepared.autoclearFeatures === autoclearFeatures) return prepared;
+  prepared = { ...prepared, autoclearFeatures };
   const field = encodeFields(prepared).subarray(FIELD.autoclearFeatures, FIELD.autoclearFeatures + 8);
   yield* settle(file.write(FIELD.autoclearFeatures, field));
   yield* settle(file.flush());
   return prepared;
+}
+
+/** The autoclear features that are true of an image, and stay so while it is written. */
+function trueFeatures({ extensions }: Qcow2Header): bigint {
+  return findExtension(extensions, EXTENSION.bitmaps) === undefined ? 0n : AUTOCLEAR_BITMAPS;
 }

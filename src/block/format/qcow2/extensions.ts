@@ -90,6 +90,16 @@ export function findExtension(extensions: readonly HeaderExtension[], type: numb
   return extensions.find((extension) => extension.type === type)?.data;
 }
 
+/** Where an extension's data is, in bytes from the start of the extensions; undefined: there is none. */
+export function extensionOffset(extensions: readonly HeaderExtension[], type: number): number | undefined {
+  let offset = EXTENSION_HEADER_LENGTH;
+  for (const extension of extensions) {
+    if (extension.type === type) return offset;
+    offset += EXTENSION_HEADER_LENGTH + padded(extension.data.length);
+  }
+  return undefined;
+}
+
 /** The list with one extension replaced where it stands, added at `position`, or taken out (`data` undefined). */
 export function withExtension(
   extensions: readonly HeaderExtension[],

@@ -90,11 +90,16 @@ export function openObstacle(header: Qcow2Header): BlockError | undefined {
   return undefined;
 }
 
-/** The same for an image that was opened to be repaired: what else stands in the way of writing guest data. */
-export function writeObstacle(header: Qcow2Header): BlockError | undefined {
+/**
+ * The same for an image that was opened to be repaired: what else stands in the way of writing guest data.
+ *
+ * @param keptUp autoclear features that are kept up to date while it is written
+ */
+export function writeObstacle(header: Qcow2Header, keptUp: bigint): BlockError | undefined {
   const obstacle = openObstacle(header);
   if (obstacle !== undefined) return obstacle;
-  if ((header.incompatibleFeatures & INCOMPATIBLE_DIRTY) === 0n && header.autoclearFeatures === 0n) return undefined;
+  const isDirty = (header.incompatibleFeatures & INCOMPATIBLE_DIRTY) !== 0n;
+  if (!isDirty && (header.autoclearFeatures & ~keptUp) === 0n) return undefined;
   return new BlockError(
     'permission',
     'The image was opened to be checked, and before it is written it must be prepared for that: open it again without `check`',

@@ -3,8 +3,9 @@
  *
  * What changes may be longer than a sector, so no single write can be trusted to change it whole. A name always goes where the
  * old header has nothing; it is written first, then the first sector, which switches to it, and what is left of the old name is
- * wiped last. So a power cut leaves the old name or the new one. Only when extensions behind the first sector move as well can
- * one in the middle of this operation leave extensions that are neither: QEMU's way of writing them has the same weakness.
+ * wiped last. So a power cut leaves the old name or the new one. An extension that is added goes to the end. Only when extensions
+ * behind the first sector move can one in the middle of this operation leave extensions that are neither: QEMU's way of writing
+ * them has the same weakness.
  */
 import { settle, type Co } from '../../co.ts';
 import type { FileReference } from '../../driver.ts';
@@ -58,28 +59,64 @@ function checkLength(what: string, data: Uint8Array | undefined, limit: number):
 }
 
 function* rewrite(metadata: Metadata, change: (header: Qcow2Header) => Qcow2Header): Co<void> {
-  yield* metadata.lock.run(function* () {
-    metadata.assertWritable();
-    yield* metadata.writeBack();
-    const old = encodeHeader(metadata.header);
-    const header = placeName(change(metadata.header), old.length);
-    const bytes = encodeHeader(header);
-    // Up to the end of what the old header used, so that nothing of it is left.
-    const final = new Uint8Array(Math.max(old.length, bytes.length));
-    final.set(bytes);
-    const between = keepOldName(final, metadata.header, header);
-    yield* writeFrom(metadata, SECTOR_SIZE, old, between);
-    yield* writeFrom(metadata, 0, old, between.subarray(0, SECTOR_SIZE));
-    // From here on the new header counts, even if the old name cannot be wiped.
-    metadata.adoptHeader(header);
-    yield* writeFrom(metadata, 0, between, final);
-  });
+  yield* metadata.lock.run(() => rewriteHeader(metadata, change));
 }
 
-/** The name goes behind everything that the old header uses, or, where there is no room, right behind the extensions. */
-function placeName(header: Qcow2Header, oldLength: number): Qcow2Header {
-  const extensionsEnd = header.headerLength + extensionsLength(header.extensions);
-  const behind = Math.max(oldLength, extensionsEnd);
+/**
+ * Writes a header with other extensions, another name of the backing file or other fields, in the order that the head of this file
+ * describes. Everything else that waits is written before. Under the metadata lock.
+ *
+ * @throws BlockError `invalid` when it does not fit into a cluster, and what the storage throws; then the image has the old header
+ */
+export function* rewriteHeader(metadata: Metadata, change: (header: Qcow2Header) => Qcow2Header): Co<void> {
+  metadata.assertWritable();
+  yield* metadata.writeBack();
+  const end = extensionsEnd(change(metadata.header));
+  const { backingFileName: name, backingFileOffset: start } = metadata.header;
+  if (name !== undefined && start < end) {
+    // The extensions will reach where the name is now: first it alone moves, if there is room.
+    const free = Math.max(end, headerEnd(metadata.header));
+    if (free + name.length <= clusterSizeOf(metadata.header)) {
+      yield* switchTo(metadata, placeBackingFile(metadata.header, free));
+    }
+  }
+  yield* switchTo(metadata, placeName(metadata.header, change(metadata.header)));
+}
+
+function* switchTo(metadata: Metadata, header: Qcow2Header): Co<void> {
+  const { file, header: before } = metadata;
+  const length = Math.max(headerEnd(before), headerEnd(header));
+  // Up to the end of what the old header used, so that nothing of it is left.
+  const old = new Uint8Array(length);
+  yield* settle(file.read(0, old));
+  const final = new Uint8Array(length);
+  final.set(encodeHeader(header));
+  const between = keepOldName(final, before, header);
+  yield* writeSectors(metadata, old, between);
+  // From here on the new header counts, even if the old name cannot be wiped.
+  metadata.adoptHeader(header);
+  yield* writeSectors(metadata, between, final);
+}
+
+/** Where a header ends that is written by `encodeHeader`. */
+function headerEnd(header: Qcow2Header): number {
+  return encodeHeader(header).length;
+}
+
+/** Where the end marker behind the extensions ends. */
+function extensionsEnd(header: Qcow2Header): number {
+  return header.headerLength + extensionsLength(header.extensions);
+}
+
+/**
+ * A name that stays the same stays where it is, if the extensions end before. Another goes behind everything that the old header
+ * uses, or, where there is no room, right behind the extensions.
+ */
+function placeName(before: Qcow2Header, header: Qcow2Header): Qcow2Header {
+  const { backingFileName: name, backingFileOffset: start } = before;
+  const end = extensionsEnd(header);
+  const isSame = name !== undefined && name === header.backingFileName && end <= start;
+  const behind = isSame ? start : Math.max(headerEnd(before), end);
   const fits = behind + (header.backingFileName?.length ?? 0) <= clusterSizeOf(header);
   return placeBackingFile(header, fits ? behind : 0);
 }
@@ -87,18 +124,22 @@ function placeName(header: Qcow2Header, oldLength: number): Qcow2Header {
 /** The new header with the old name still in its place, if nothing of the new one is there. */
 function keepOldName(final: Uint8Array<ArrayBuffer>, before: Qcow2Header, after: Qcow2Header): Uint8Array<ArrayBuffer> {
   const { backingFileName: name, backingFileOffset: start } = before;
-  const extensionsEnd = after.headerLength + extensionsLength(after.extensions);
-  if (name === undefined || start < extensionsEnd) return final;
+  if (name === undefined || start < extensionsEnd(after)) return final;
   if (after.backingFileName !== undefined && after.backingFileOffset < start + name.length) return final;
   const between = final.slice();
   between.set(name, start);
   return between;
 }
 
-/** Writes and flushes the sectors of `bytes` from an offset on, unless they are the same as in `old`. */
-function* writeFrom({ file }: Metadata, from: number, old: Uint8Array, bytes: Uint8Array): Co<void> {
-  const isSame = bytes.every((byte, index) => index < from || byte === (old[index] ?? 0));
-  if (isSame) return;
-  yield* settle(file.write(from, bytes.subarray(from)));
-  yield* settle(file.flush());
+/**
+ * Writes the sectors that differ from the last to the first, each flushed before the next: an extension that is added at the end is
+ * on the disk before anything leads to it, and the first sector, with all fields, comes last.
+ */
+function* writeSectors({ file }: Metadata, old: Uint8Array, bytes: Uint8Array): Co<void> {
+  for (let at = bytes.length - (bytes.length % SECTOR_SIZE); at >= 0; at -= SECTOR_SIZE) {
+    const sector = bytes.subarray(at, at + SECTOR_SIZE);
+    if (sector.every((byte, index) => byte === old[at + index])) continue;
+    yield* settle(file.write(at, sector));
+    yield* settle(file.flush());
+  }
 }

@@ -9,6 +9,7 @@ import { settle } from '../../co.ts';
 import type { CompressionMethod } from '../../compression.ts';
 import type { BlockChild } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
+import { SECTOR_SIZE } from '../../limits.ts';
 import {
   decodeExtensions,
   encodeExtensions,
@@ -73,6 +74,16 @@ export function clusterSizeOf(header: Qcow2Header): number {
 /** Bytes of an entry in the L2 tables. */
 export function l2EntryLengthOf(header: Qcow2Header): number {
   return (header.incompatibleFeatures & INCOMPATIBLE_EXTENDED_L2) === 0n ? ENTRY_LENGTH : EXTENDED_ENTRY_LENGTH;
+}
+
+/** A disk has whole sectors only. */
+export function wholeSectors(size: number): number {
+  return size - (size % SECTOR_SIZE);
+}
+
+/** Bytes of the disk. */
+export function diskSizeOf({ size }: Qcow2Header): number {
+  return wholeSectors(size);
 }
 
 /** 0 is zlib (raw deflate), 1 is zstd. */

@@ -15,13 +15,13 @@ import {
   type SnapshotTable,
 } from '../../driver.ts';
 import type { Extent } from '../../extent.ts';
-import { SECTOR_SIZE } from '../../limits.ts';
 import { allocate } from './allocate.ts';
+import type { Qcow2Bitmaps } from './bitmaps.ts';
 import { CompressedReader } from './compressed.ts';
 import { checkImage } from './check.ts';
 import { writeObstacle } from './features.ts';
 import { changeBackingFile, setBackingIdentity } from './header-change.ts';
-import { backingFileOf, backingFormatOf, backingIdentityOf } from './header.ts';
+import { backingFileOf, backingFormatOf, backingIdentityOf, diskSizeOf, wholeSectors } from './header.ts';
 import { formatInfo } from './info.ts';
 import { Mapper } from './map.ts';
 import type { Metadata } from './metadata.ts';
@@ -39,14 +39,16 @@ export class Qcow2Image implements FormatImage {
   readonly #mapper: Mapper;
   readonly snapshots: SnapshotTable;
   readonly #compressed: CompressedReader;
+  readonly bitmaps: Qcow2Bitmaps;
   #virtualSize: number;
 
-  constructor(metadata: Metadata) {
+  constructor(metadata: Metadata, bitmaps: Qcow2Bitmaps) {
     const { clusterSize, subclusterSize } = metadata.geometry;
     this.#metadata = metadata;
+    this.bitmaps = bitmaps;
     this.#mapper = new Mapper(metadata);
     this.#compressed = new CompressedReader(metadata);
-    this.#virtualSize = wholeSectors(metadata.header.size);
+    this.#virtualSize = diskSizeOf(metadata.header);
     this.snapshots = new Qcow2Snapshots(metadata, {
       get: () => this.#virtualSize,
       set: (size) => {
@@ -94,6 +96,7 @@ export class Qcow2Image implements FormatImage {
   }
 
   resize(virtualSize: number, preallocation: Preallocation, zeroUntil: number): MaybePromise<void> {
+    this.bitmaps.checkResize(virtualSize);
     const change = { oldSize: this.#virtualSize, newSize: virtualSize, preallocation, zeroUntil };
     return chain(start(resize(this.#metadata, change)), () => {
       this.#virtualSize = virtualSize;
@@ -118,13 +121,13 @@ export class Qcow2Image implements FormatImage {
 
   *#check(fix: CheckFix, progress: Progress | undefined): Co<CheckResult> {
     const metadata = this.#metadata;
-    const { readOnly } = metadata.settings;
+    const { keptUp, readOnly } = metadata.settings;
     if (!readOnly) yield* metadata.settleAll();
     const { result, header } = yield* checkImage(metadata.file, metadata.header, readOnly ? 'none' : fix, progress);
     if (!readOnly && fix !== 'none') {
       this.#compressed.forget();
       const tables = yield* readWholeTables(metadata.file, header, { readOnly, forCheck: true });
-      metadata.replace(header, tables, writeObstacle(header));
+      metadata.replace(header, tables, writeObstacle(header, keptUp));
     }
     return result;
   }
@@ -135,7 +138,7 @@ export class Qcow2Image implements FormatImage {
   }
 
   info(): FormatInfo {
-    return formatInfo(this.#metadata.header, this.#virtualSize);
+    return formatInfo(this.#metadata.header, this.#virtualSize, this.bitmaps.info());
   }
 
   flush(): MaybePromise<void> {
@@ -145,11 +148,11 @@ export class Qcow2Image implements FormatImage {
 
   close(): MaybePromise<void> {
     if (this.#metadata.settings.readOnly) return;
-    return start(this.#metadata.lock.run(() => this.#metadata.settleAll()));
+    return start(this.#metadata.lock.run(() => this.#close()));
   }
-}
 
-/** A disk has whole sectors only. */
-function wholeSectors(size: number): number {
-  return size - (size % SECTOR_SIZE);
+  *#close(): Co<void> {
+    yield* this.#metadata.settleAll();
+    yield* this.bitmaps.store();
+  }
 }

@@ -9,7 +9,12 @@ import {
   INCOMPATIBLE_EXTENDED_L2,
 } from './layout.ts';
 
-export function formatInfo(header: Qcow2Header, virtualSize: number): FormatInfo {
+/** @param bitmaps as QEMU's Qcow2BitmapInfo */
+export function formatInfo(
+  header: Qcow2Header,
+  virtualSize: number,
+  bitmaps: readonly Readonly<Record<string, unknown>>[],
+): FormatInfo {
   const backingFilename = backingFileOf(header);
   const backingFormat = backingFormatOf(header);
   return {
@@ -21,7 +26,7 @@ export function formatInfo(header: Qcow2Header, virtualSize: number): FormatInfo
     dirty: (header.incompatibleFeatures & INCOMPATIBLE_DIRTY) !== 0n,
     corrupt: (header.incompatibleFeatures & INCOMPATIBLE_CORRUPT) !== 0n,
     encrypted: false,
-    specific: specificInfo(header),
+    specific: { ...specificInfo(header), ...(bitmaps.length === 0 ? {} : { bitmaps }) },
   };
 }
 

@@ -168,3 +168,51 @@ export const MAX_BACKING_FORMAT_BYTES = 15;
 export const MAX_BACKING_IDENTITY_BYTES = 4096;
 /** Header extensions in one image. Each takes 8 bytes at least; no program writes more than a handful. */
 export const MAX_HEADER_EXTENSIONS = 256;
+
+// ── Bitmaps ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Byte offsets in the bitmaps extension. */
+export const BITMAPS_FIELD = { count: 0, reserved: 4, directorySize: 8, directoryOffset: 16 } as const;
+export const BITMAPS_EXTENSION_LENGTH = 24;
+
+/** Byte offsets in an entry of the bitmap directory; extra data and name follow, then padding to a multiple of 8. */
+export const BITMAP_FIELD = {
+  tableOffset: 0,
+  /** Entries. */
+  tableSize: 8,
+  flags: 12,
+  type: 16,
+  granularityBits: 17,
+  nameSize: 18,
+  extraDataSize: 20,
+} as const;
+export const BITMAP_ENTRY_LENGTH = 24;
+
+/** It was not stored when the image was written to last: it may have missed writes. */
+export const BITMAP_IN_USE = 1;
+/** It records as soon as the image is opened. */
+export const BITMAP_AUTO = 2;
+/** Whoever does not know its extra data may use it all the same. */
+export const BITMAP_EXTRA_DATA_COMPATIBLE = 4;
+export const BITMAP_KNOWN_FLAGS = BITMAP_IN_USE | BITMAP_AUTO | BITMAP_EXTRA_DATA_COMPATIBLE;
+/** The only type that there is: a dirty tracking bitmap. */
+export const BITMAP_TYPE_DIRTY = 1;
+
+/** Low half of a bitmap table entry without an offset: all its bits are ones. */
+export const BITMAP_ALL_ONES = 0x00000001;
+/** What must be zero in a bitmap table entry: bits 56 to 63 and 1 to 8. */
+export const BITMAP_RESERVED_HIGH = 0xff000000;
+export const BITMAP_RESERVED_LOW = 0x000001fe;
+
+/** QEMU: QCOW2_MAX_BITMAPS. */
+export const MAX_BITMAPS = 65535;
+/** Bytes of the bitmap directory. QEMU: QCOW2_MAX_BITMAP_DIRECTORY_SIZE. */
+export const MAX_BITMAP_DIRECTORY_BYTES = MAX_BITMAPS * 1024;
+/** Entries of one bitmap's table. QEMU: BME_MAX_TABLE_SIZE. */
+export const MAX_BITMAP_TABLE_ENTRIES = 0x8000000;
+/** Bytes of a bitmap's name. QEMU: BME_MAX_NAME_SIZE. */
+export const MAX_BITMAP_NAME_BYTES = 1023;
+export const MIN_BITMAP_GRANULARITY_BITS = 9;
+export const MAX_BITMAP_GRANULARITY_BITS = 31;
+/** Bytes of bits that one bitmap may take. QEMU: BME_MAX_PHYS_SIZE. */
+export const MAX_BITMAP_BYTES = 512 * 1024 * 1024;

@@ -67,6 +67,8 @@ export interface MetadataSettings {
   readonly passDiscardOther: boolean;
   /** Of the image's compression type. */
   readonly compressor: Compressor;
+  /** Autoclear features that are kept up to date while the image is written. */
+  readonly keptUp: bigint;
   /** Why nothing may be written before a repair, if so. */
   readonly obstacle: BlockError | undefined;
 }
