@@ -237,6 +237,9 @@ class WatchedWork {
         return undefined;
       case 'resize':
       case 'reopen':
+      case 'snapshot':
+      case 'apply':
+      case 'delete':
         throw new Error(`A workload of the page has no '${operation.verb}'`);
     }
   }

@@ -15,6 +15,7 @@ async function runOnce(subject: Subject, scenario: Scenario, operations: readonl
   await after.close();
   const reopened = await subject.open(scenario, storage);
   await verifiedRead(reopened, model, 0, reopened.size);
+  if (reopened.snapshots !== undefined) await model.snapshots.verify(reopened.snapshots);
   await reopened.close();
   await subject.expectSound(scenario, storage.content, 'after closing', 'forbidden');
   return storage.content;

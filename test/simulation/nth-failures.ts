@@ -79,6 +79,7 @@ async function lookAgain(
   const content = new Uint8Array(disk.size);
   await disk.read(0, content);
   model.verifyAfterCut(storage.position, content);
+  if (disk.snapshots !== undefined) await model.snapshots.verify(disk.snapshots);
   await disk.close();
   await subject.expectSound(scenario, storage.content, 'after it was opened and closed again', 'allowed');
 }

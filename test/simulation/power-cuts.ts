@@ -76,6 +76,7 @@ async function survive(
   const content = new Uint8Array(disk.size);
   await disk.read(0, content);
   model.verifyAfterCut(cut.position, content);
+  if (disk.snapshots !== undefined) await model.snapshots.verify(disk.snapshots, cut.position);
   const goesOn = random.chance(0.08);
   await (goesOn ? workOn(disk, content, random) : disk.close());
   await subject.expectSound(scenario, storage.content, 'after it was opened and closed again', 'allowed');

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { extendedL2Subject, qcow2Subject } from '../support/qcow2-scenario.ts';
+import { extendedL2Subject, qcow2Subject, snapshotSubject } from '../support/qcow2-scenario.ts';
 import { runModel } from './model.ts';
 
 it.each([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])('a qcow2 disk holds what was written to it: seed %i', async (seed) => {
@@ -10,5 +10,12 @@ it.each([1, 2, 3, 4, 5, 6, 7, 8])(
   'a qcow2 disk with subclusters holds what was written to it: seed %i',
   async (seed) => {
     expect((await runModel(extendedL2Subject, seed))['operations']).toBeGreaterThan(50);
+  },
+);
+
+it.each([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])(
+  'a qcow2 disk with snapshots holds what was written to it: seed %i',
+  async (seed) => {
+    expect((await runModel(snapshotSubject, seed))['operations']).toBeGreaterThan(50);
   },
 );

@@ -3,6 +3,8 @@
  * one model answers both "what must a read give now" and "what may be there after the power was cut at that point of the log".
  */
 import { describeSector, equalBytes, SECTOR_BYTES } from './random.ts';
+import { ModelMismatch } from './model-mismatch.ts';
+import { SnapshotModel } from './snapshot-model.ts';
 
 /** Something that was done to a sector. */
 interface SectorEvent {
@@ -43,10 +45,6 @@ interface SizeEvent {
   failed: boolean;
 }
 
-export class ModelMismatch extends Error {
-  override readonly name = 'ModelMismatch';
-}
-
 export interface DiskModelOptions {
   /** What the disk holds at first: a multiple of 512 bytes; shorter than the disk means zeroes from there on. */
   readonly initial?: Uint8Array;
@@ -63,6 +61,7 @@ export class DiskModel {
   readonly #position: () => number;
   readonly #flushes: Flush[] = [];
   readonly #sizes: SizeEvent[];
+  readonly snapshots: SnapshotModel;
   #tick = 1;
 
   /** @param size bytes, a multiple of 512 */
@@ -70,6 +69,7 @@ export class DiskModel {
     this.#initial = options.initial ?? new Uint8Array(0);
     this.#below = options.below ?? this.#initial;
     this.#position = options.position ?? (() => 0);
+    this.snapshots = new SnapshotModel(this.#position);
     const start = { tick: 0, position: 0 };
     this.#sizes = [{ size, began: start, answered: start, failed: false }];
   }

@@ -1,8 +1,11 @@
 /** Runs a workload on a disk and on its model at once, one operation after the other or several together. */
 import type { MaybePromise } from '../../src/block/co.ts';
+import { BlockError } from '../../src/block/error.ts';
 import type { DiskModel, PendingChange } from './disk-model.ts';
 import { patternedBytes } from './random.ts';
-import { type Operation, printOperation } from './workload.ts';
+import { runSnapshotOperation } from './snapshot-run.ts';
+import type { SnapshotReader } from './snapshot-model.ts';
+import { type Operation, printOperation, type Verb } from './workload.ts';
 
 /** A disk as a guest uses it. */
 export interface GuestDisk {
@@ -14,9 +17,17 @@ export interface GuestDisk {
   discard(offset: number, length: number): MaybePromise<void>;
   flush(): MaybePromise<void>;
   resize(size: number): Promise<void>;
+  /** Missing: the format has none. */
+  readonly snapshots?: GuestSnapshots;
   /** Closes it and opens it again; the disk from then on. */
   reopen(): Promise<GuestDisk>;
   close(): Promise<void>;
+}
+
+export interface GuestSnapshots extends SnapshotReader {
+  create(name: string): Promise<void>;
+  apply(name: string): Promise<void>;
+  delete(name: string): Promise<void>;
 }
 
 export interface GuestRunOptions {
@@ -46,10 +57,13 @@ export async function runWorkload(
     for (const result of results) if (result.status === 'rejected') throw result.reason;
   };
   for (const operation of operations) {
-    const alone = operation.verb === 'reopen' || operation.verb === 'resize';
+    const alone = ALONE.has(operation.verb);
     if (alone || underWay.length >= together) await rest();
     if (operation.verb === 'reopen') {
       current = await reopen(current, model, operation, options);
+    } else if (operation.verb === 'snapshot' || operation.verb === 'apply' || operation.verb === 'delete') {
+      const { onError = throwUnlessRefused } = options;
+      await guarded(operation, { ...options, onError }, () => runSnapshotOperation(current, model, operation));
     } else {
       const task = perform(current, model, operation, options);
       if (alone || together === 1) await task;
@@ -59,6 +73,13 @@ export async function runWorkload(
   await rest();
   return current;
 }
+
+/** Counts of a few bits hold only so many snapshots. */
+function throwUnlessRefused(error: unknown): void {
+  if (!(error instanceof BlockError) || error.kind !== 'unsupported') throw error;
+}
+
+const ALONE: ReadonlySet<Verb> = new Set(['reopen', 'resize', 'snapshot', 'apply', 'delete']);
 
 async function reopen(
   disk: GuestDisk,
@@ -123,6 +144,9 @@ function beginInModel(model: DiskModel, operation: Operation, size: number): Pen
     case 'flush':
     case 'reopen':
     case 'read':
+    case 'snapshot':
+    case 'apply':
+    case 'delete':
       return model.flush();
   }
 }
@@ -145,6 +169,9 @@ async function performOn(disk: GuestDisk, operation: Operation): Promise<void> {
       return await disk.flush();
     case 'read':
     case 'reopen':
+    case 'snapshot':
+    case 'apply':
+    case 'delete':
       throw new Error(`'${operation.verb}' is no change`);
   }
 }

@@ -112,6 +112,10 @@ export class Qcow2Session {
       case 'reopen':
         await this.close();
         return this.open();
+      case 'snapshot':
+      case 'apply':
+      case 'delete':
+        throw new Error('a session has no snapshots');
       case 'resize':
         return this.#change(this.model.resize(operation.size, label), () => this.disk.resize(operation.size));
     }

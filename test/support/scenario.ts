@@ -9,7 +9,7 @@ import { parseOptions } from '../../src/block/options.ts';
 import { DiskModel } from './disk-model.ts';
 import { bareCreateContext } from './driver-contexts.ts';
 import { givenProtocol } from './given-storage.ts';
-import type { GuestDisk } from './guest-run.ts';
+import type { GuestDisk, GuestSnapshots } from './guest-run.ts';
 import { patternedBytes, type Random } from './random.ts';
 import { SimulatedStorage, type SimulatedStorageOptions } from './simulated-storage.ts';
 import type { SparseBytes } from './sparse-bytes.ts';
@@ -153,8 +153,13 @@ export async function openDisk(
 }
 
 /** The disk of a scenario as a guest has it, once it is open. @param reopen opens it anew */
-export function guestDisk({ graph, disk }: OpenedDisk, reopen: () => Promise<GuestDisk>): GuestDisk {
+export function guestDisk(
+  { graph, disk }: OpenedDisk,
+  reopen: () => Promise<GuestDisk>,
+  snapshots?: GuestSnapshots,
+): GuestDisk {
   return {
+    ...(snapshots !== undefined && { snapshots }),
     get size() {
       return disk.length;
     },

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { DiskModel, ModelMismatch } from './disk-model.ts';
+import { DiskModel } from './disk-model.ts';
+import { ModelMismatch } from './model-mismatch.ts';
 import { powerCuts } from './power-cut.ts';
 import { describeSector, equalBytes, patternedBytes, Random, SECTOR_BYTES } from './random.ts';
 import { SimulatedStorage } from './simulated-storage.ts';

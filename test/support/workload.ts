@@ -8,6 +8,8 @@ export type Operation = { readonly id: number } & (
   | { readonly verb: 'discard' | 'read'; readonly offset: number; readonly length: number }
   | { readonly verb: 'flush' | 'reopen' }
   | { readonly verb: 'resize'; readonly size: number }
+  /** `which`: the number of a snapshot among those that there are, counted round and round. */
+  | { readonly verb: 'snapshot' | 'apply' | 'delete'; readonly which: number }
 );
 
 export type Verb = Operation['verb'];
@@ -49,6 +51,8 @@ export function generateWorkload(options: WorkloadOptions): Operation[] {
       const [low, high] = options.sizes ?? [size, size];
       size = alignDown(random.between(low, high), alignment);
       operations.push({ id, verb, size });
+    } else if (verb === 'snapshot' || verb === 'apply' || verb === 'delete') {
+      operations.push({ id, verb, which: random.below(100) });
     } else {
       const { offset, length } = range(size, options, alignment);
       if (length === 0) continue;
@@ -104,6 +108,10 @@ export function printOperation(operation: Operation): string {
       return `${operation.verb} ${operation.offset} ${operation.length}`;
     case 'resize':
       return `truncate ${operation.size}`;
+    case 'snapshot':
+    case 'apply':
+    case 'delete':
+      return `${operation.verb} ${operation.which}`;
     case 'flush':
     case 'reopen':
       return operation.verb;
