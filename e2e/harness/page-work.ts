@@ -45,6 +45,9 @@ async function performOn(disk: Disk, operation: Operation): Promise<void> {
       return;
     case 'resize':
     case 'reopen':
+    case 'snapshot':
+    case 'apply':
+    case 'delete':
       throw new Error(`The page does no '${operation.verb}'`);
   }
 }
