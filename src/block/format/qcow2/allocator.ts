@@ -111,17 +111,16 @@ export class ClusterAllocator {
 
   /** Before clusters are used that the refcounts say are free. */
   *#vet(first: number, count: number): Co<void> {
-    const { geometry, places } = this.#metadata;
+    const { geometry } = this.#metadata;
     const end = (first + count) * geometry.clusterSize;
     if (!Number.isSafeInteger(end)) {
       throw new BlockError('no-space', 'The image file would grow to 2^53 bytes or more');
     }
-    const name = places.overlap(first * geometry.clusterSize, count * geometry.clusterSize);
-    if (name !== undefined) {
-      yield* this.#metadata.markCorrupt(
-        `The refcounts say that cluster ${first} of the file is free, and it holds ${name}`,
-      );
-    }
+    yield* this.#metadata.expectFree(
+      first * geometry.clusterSize,
+      count * geometry.clusterSize,
+      `clusters from ${first} on, which are free as the refcounts say,`,
+    );
     this.#freshFrom = Math.max(this.#freshFrom, first + count);
   }
 

@@ -16,7 +16,7 @@ import { Qcow2Image } from './image.ts';
 import { AUTOCLEAR_BITMAPS, EXTENSION, FIELD, INCOMPATIBLE_DIRTY, MAGIC } from './layout.ts';
 import { measure } from './measure.ts';
 import { Metadata } from './metadata.ts';
-import { cacheSizes, lazyRefcounts, openOptions, type OpenOptions } from './open-options.ts';
+import { cacheSizes, lazyRefcounts, openOptions, overlapChecks, type OpenOptions } from './open-options.ts';
 import { layoutSequential, SEQUENTIAL_CLUSTER_SIZE } from './sequential.ts';
 import { readWholeTables } from './whole-tables.ts';
 
@@ -63,7 +63,7 @@ function* openImage({ file, options, flags, compression }: OpenContext<OpenOptio
     readOnly,
     ...cacheSizes(options, header),
     lazyRefcounts: lazyRefcounts(options, header),
-    overlapCheck: options['overlap-check'],
+    overlapChecks: overlapChecks(options),
     passDiscardRequest: options['pass-discard-request'],
     passDiscardOther: options['pass-discard-other'],
     compressor: yield* settle(compression.load(compressionMethodOf(header))),

@@ -45,8 +45,9 @@ import {
   type ClusterPlace,
   type SubclusterBits,
 } from './l2-entry.ts';
+import { readInactiveL2 } from './inactive-tables.ts';
 import { PendingFrees } from './pending-frees.ts';
-import { MetadataPlaces, type OverlapCheck } from './places.ts';
+import { MetadataPlaces, type Structure } from './places.ts';
 import { Refcounts } from './refcounts.ts';
 import type { SnapshotEntry } from './snapshot-entry.ts';
 import type { SnapshotTableBytes } from './snapshot-table.ts';
@@ -61,7 +62,8 @@ export interface MetadataSettings {
   readonly refcountSliceBytes: number;
   readonly refcountSlices: number;
   readonly lazyRefcounts: boolean;
-  readonly overlapCheck: OverlapCheck;
+  /** What is looked out for before anything is written. */
+  readonly overlapChecks: ReadonlySet<Structure>;
   /** Tell the file below of clusters freed by the guest's discards, and of others that become free. */
   readonly passDiscardRequest: boolean;
   readonly passDiscardOther: boolean;
@@ -124,7 +126,7 @@ export class Metadata {
       loadEvent: 'l2_load',
       updateEvent: 'l2_update',
     });
-    this.places = new MetadataPlaces(this.geometry.clusterSize, settings.overlapCheck);
+    this.places = new MetadataPlaces(this.geometry.clusterSize, settings.overlapChecks);
     this.allocator = new ClusterAllocator(this);
     if (tables.refcountTable !== undefined) this.#useRefcounts(tables.refcountTable);
     this.useSnapshots(tables.snapshots.entries, tables.snapshots.length);
@@ -141,7 +143,7 @@ export class Metadata {
       capacity: this.settings.refcountSlices,
       sliceBytes: this.settings.refcountSliceBytes,
     });
-    this.places.setRegion('the header', 0, clusterSize);
+    this.places.setRegion('main-header', 0, clusterSize);
     this.noteActiveTables();
     this.noteRefcountTablePlace();
     this.places.setRefcountBlocks(this.#refcounts.blockOffsets());
@@ -168,7 +170,7 @@ export class Metadata {
   useSnapshots(entries: readonly SnapshotEntry[], tableLength: number): void {
     this.snapshots = entries;
     this.snapshotTableLength = tableLength;
-    this.places.setRegion('the snapshot table', this.#header.snapshotsOffset, tableLength);
+    this.places.setRegion('snapshot-table', this.#header.snapshotsOffset, tableLength);
     this.places.setInactiveL1Tables(entries);
   }
 
@@ -179,12 +181,12 @@ export class Metadata {
   }
 
   noteL1Place(): void {
-    this.places.setRegion('the active L1 table', this.l1.offset, this.l1.length);
+    this.places.setRegion('active-l1', this.l1.offset, this.l1.length);
   }
 
   noteRefcountTablePlace(): void {
     const { table } = this.refcounts;
-    this.places.setRegion('the refcount table', table.offset, table.length);
+    this.places.setRegion('refcount-table', table.offset, table.length);
   }
 
   *#l2Offsets(): Generator<number> {
@@ -342,21 +344,32 @@ export class Metadata {
   *#vetSlice(slot: number, slice: number): Co<void> {
     const { clusterSize, entriesPerSlice, entryLength, slicesPerTable, sliceSpan } = this.geometry;
     const table = this.tableOffset(Math.floor(slice / slicesPerTable));
-    const below = this.places.overlap(table, clusterSize, true);
-    if (below !== undefined) yield* this.markCorrupt(`An L2 table at offset ${table} lies on ${below}`);
+    yield* this.expectFree(table, clusterSize, 'an L2 table', true);
     const view = this.l2.view(slot);
     for (let index = 0, at = this.l2.start(slot); index < entriesPerSlice; index++, at += entryLength) {
       const high = view.getUint32(at);
       if ((high & ENTRY_COPIED) === 0) continue;
       const offset = (high & ENTRY_OFFSET_HIGH) * 2 ** 32 + ((view.getUint32(at + 4) & ENTRY_OFFSET_LOW) >>> 0);
-      const name = this.places.overlap(offset, clusterSize);
-      if (name === undefined) continue;
+      if (this.places.overlap(offset, clusterSize) === undefined) continue;
       const guest = slice * sliceSpan + index * clusterSize;
-      yield* this.markCorrupt(
-        `The data of the guest cluster at offset ${guest} lies on ${name}, at ${offset} in the file`,
-      );
+      yield* this.expectFree(offset, clusterSize, `the data of the guest cluster at offset ${guest}`);
     }
     this.l2.mark(slot);
+  }
+
+  /**
+   * Before a write: no structure of the image may lie there.
+   *
+   * @param what is to be written, for the message
+   * @throws BlockError `corrupt` when one does; the image is marked so then
+   */
+  *expectFree(offset: number, length: number, what: string, writesL2 = false): Co<void> {
+    if (this.places.lacksInactiveL2) this.places.setInactiveL2Tables(yield* readInactiveL2(this));
+    const name = this.places.overlap(offset, length, writesL2);
+    if (name === undefined) return;
+    yield* this.markCorrupt(
+      `Preventing invalid write on metadata (overlaps with ${name}): ${what} would go to ${offset} in the file`,
+    );
   }
 
   /**

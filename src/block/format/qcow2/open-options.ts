@@ -1,17 +1,17 @@
 /** Options of an image that is opened, with QEMU's names, and how large its caches become. */
 import { BlockError } from '../../error.ts';
-import type { OptionSchema, OptionValues } from '../../options.ts';
+import { parseOptions, type OptionSchema, type OptionValues } from '../../options.ts';
 import { clusterSizeOf, l2EntryLengthOf, type Qcow2Header } from './header.ts';
 import { COMPATIBLE_LAZY_REFCOUNTS } from './layout.ts';
+import { overlapTemplates, structures, type Structure } from './places.ts';
 
 export const openOptions = {
   'lazy-refcounts': { type: 'boolean', help: 'Postpone refcount updates; without it, as the image says' },
   'pass-discard-request': { type: 'boolean', help: 'Tell the file of clusters that the guest discards', default: true },
   'pass-discard-other': { type: 'boolean', help: 'Tell the file of other clusters that become free', default: false },
   'overlap-check': {
-    type: 'enum',
-    values: ['none', 'constant', 'cached', 'all'],
-    help: 'Which of its structures are protected against being overwritten',
+    type: 'any',
+    help: 'Which of its structures are protected against being overwritten: none, constant, cached, all, or an object of one of these as template and of structures that are looked out for besides, or not',
     default: 'cached',
   },
   'cache-size': { type: 'size', help: 'Bytes of the metadata caches together' },
@@ -98,4 +98,42 @@ export function lazyRefcounts(options: OpenOptions, header: Qcow2Header): boolea
     throw new BlockError('invalid', 'Lazy refcounts require a qcow2 image of compatibility level 1.1 (version 3)');
   }
   return lazy;
+}
+
+const overlapOptions = {
+  template: {
+    type: 'enum',
+    values: ['none', 'constant', 'cached', 'all'],
+    help: 'What follows changes',
+    default: 'cached',
+  },
+  ...(Object.fromEntries(
+    structures.map((name) => [name, { type: 'boolean', help: `Look out for: ${name}` }]),
+  ) as Readonly<Record<Structure, { type: 'boolean'; help: string }>>),
+} as const satisfies OptionSchema;
+
+/**
+ * Which structures are protected against being overwritten. QEMU: `overlap-check`, `overlap-check.template` and the names of structures.
+ *
+ * @throws BlockError `invalid`
+ */
+export function overlapChecks(options: OpenOptions): ReadonlySet<Structure> {
+  const given = options['overlap-check'];
+  if (typeof given !== 'object' || given === null) {
+    if (typeof given === 'string' && Object.hasOwn(overlapTemplates, given)) {
+      return new Set(overlapTemplates[given as keyof typeof overlapTemplates]);
+    }
+    const templates = Object.keys(overlapTemplates).join(', ');
+    throw new BlockError(
+      'invalid',
+      `Option 'overlap-check' must be one of ${templates}, or an object, not '${String(given)}'`,
+    );
+  }
+  const parsed = parseOptions(overlapOptions, given as Readonly<Record<string, unknown>>, "option 'overlap-check'");
+  const checked = new Set<Structure>(overlapTemplates[parsed.template]);
+  for (const name of structures) {
+    if (parsed[name] === true) checked.add(name);
+    if (parsed[name] === false) checked.delete(name);
+  }
+  return checked;
 }

@@ -6,85 +6,133 @@
  */
 import { ENTRY_LENGTH } from './layout.ts';
 
-/** `none`, `constant` (header, L1 and refcount structures), `cached` and `all` (also the L2 tables and the bitmap directory). */
-export type OverlapCheck = 'none' | 'constant' | 'cached' | 'all';
+/** The structures that can be looked out for, with the names that QEMU's options have for them, and those of its messages. */
+const STRUCTURES = {
+  'main-header': 'qcow2_header',
+  'active-l1': 'active L1 table',
+  'active-l2': 'active L2 table',
+  'refcount-table': 'refcount table',
+  'refcount-block': 'refcount block',
+  'snapshot-table': 'snapshot table',
+  'inactive-l1': 'inactive L1 table',
+  'inactive-l2': 'inactive L2 table',
+  'bitmap-directory': 'bitmap directory',
+} as const;
 
-interface Region {
+export type Structure = keyof typeof STRUCTURES;
+
+export const structures = Object.keys(STRUCTURES) as readonly Structure[];
+
+/** Those that there is one of, in one piece. */
+type Region = Extract<
+  Structure,
+  'main-header' | 'active-l1' | 'refcount-table' | 'snapshot-table' | 'bitmap-directory'
+>;
+
+const CONSTANT = ['main-header', 'active-l1', 'refcount-table', 'snapshot-table', 'bitmap-directory'] as const;
+const CACHED = [...CONSTANT, 'active-l2', 'refcount-block', 'inactive-l1'] as const;
+
+/**
+ * QEMU's templates: what is looked out for costs nothing (`constant`), no I/O (`cached`), or reading the snapshots' L1 tables
+ * (`all`).
+ */
+export const overlapTemplates = {
+  none: [],
+  constant: CONSTANT,
+  cached: CACHED,
+  all: structures,
+} as const satisfies Readonly<Record<string, readonly Structure[]>>;
+
+interface Bytes {
   readonly offset: number;
   readonly length: number;
 }
 
 export class MetadataPlaces {
   readonly #clusterSize: number;
-  readonly #level: OverlapCheck;
-  readonly #regions = new Map<string, Region>();
+  readonly #checked: ReadonlySet<Structure>;
+  readonly #regions = new Map<Region, Bytes>();
   readonly #refcountBlocks = new SortedOffsets();
-  readonly #l2Tables = new SortedOffsets();
+  readonly #activeL2Tables = new SortedOffsets();
   /** In order, and apart from one another. */
-  #inactiveL1Tables: readonly Region[] = [];
+  #inactiveL1Tables: readonly Bytes[] = [];
+  /** Undefined: the L1 tables of the snapshots must be read to know. */
+  #inactiveL2Tables: SortedOffsets | undefined;
 
-  constructor(clusterSize: number, level: OverlapCheck) {
+  /** @param checked what `overlap` looks out for */
+  constructor(clusterSize: number, checked: ReadonlySet<Structure>) {
     this.#clusterSize = clusterSize;
-    this.#level = level;
+    this.#checked = checked;
   }
 
-  /** Says where a structure is that there is one of. It may have been elsewhere before. */
-  setRegion(name: string, offset: number, length: number): void {
-    this.#regions.set(name, { offset, length });
+  /** Says where a structure is that there is one of. It may have been elsewhere before, or nowhere. */
+  setRegion(name: Region, offset: number, length: number): void {
+    if (this.#checked.has(name)) this.#regions.set(name, { offset, length });
   }
 
   setRefcountBlocks(offsets: Iterable<number>): void {
-    this.#refcountBlocks.replace(offsets);
+    if (this.#checked.has('refcount-block')) this.#refcountBlocks.replace(offsets);
   }
 
   setL2Tables(offsets: Iterable<number>): void {
-    if (this.#checksTables) this.#l2Tables.replace(offsets);
+    if (this.#checked.has('active-l2')) this.#activeL2Tables.replace(offsets);
   }
 
+  /** The snapshots are others now: `setInactiveL2Tables` follows before the next look, if `lacksInactiveL2` says so. */
   setInactiveL1Tables(tables: readonly { readonly l1Offset: number; readonly l1Entries: number }[]): void {
-    if (!this.#checksTables) return;
+    this.#inactiveL2Tables = tables.length === 0 ? new SortedOffsets() : undefined;
+    if (!this.#checked.has('inactive-l1')) return;
     const regions = tables.map(({ l1Offset, l1Entries }) => ({ offset: l1Offset, length: l1Entries * ENTRY_LENGTH }));
     this.#inactiveL1Tables = mergeRegions(regions);
   }
 
+  /** The L2 tables of snapshots are to be looked out for, and not known. */
+  get lacksInactiveL2(): boolean {
+    return this.#inactiveL2Tables === undefined && this.#checked.has('inactive-l2');
+  }
+
+  setInactiveL2Tables(offsets: Iterable<number>): void {
+    this.#inactiveL2Tables = new SortedOffsets();
+    this.#inactiveL2Tables.replace(offsets);
+  }
+
   addRefcountBlock(offset: number): void {
-    this.#refcountBlocks.add(offset);
+    if (this.#checked.has('refcount-block')) this.#refcountBlocks.add(offset);
   }
 
   addL2Table(offset: number): void {
-    if (this.#checksTables) this.#l2Tables.add(offset);
+    if (this.#checked.has('active-l2')) this.#activeL2Tables.add(offset);
   }
 
   removeL2Table(offset: number): void {
-    this.#l2Tables.remove(offset);
-  }
-
-  get #checksTables(): boolean {
-    return this.#level === 'cached' || this.#level === 'all';
+    this.#activeL2Tables.remove(offset);
   }
 
   /**
    * @param offset cluster-aligned, in the file
    * @param writesL2 it is an L2 table that is to be written, so finding one there is no surprise
-   * @returns the name of the structure that lies in the range, or undefined
+   * @returns QEMU's name of the structure that lies in the range, or undefined
    */
   overlap(offset: number, length: number, writesL2 = false): string | undefined {
-    if (this.#level === 'none') return undefined;
-    const end = offset + length;
+    const structure = this.#structureIn(offset, offset + length, writesL2);
+    return structure === undefined ? undefined : STRUCTURES[structure];
+  }
+
+  #structureIn(offset: number, end: number, writesL2: boolean): Structure | undefined {
     for (const [name, region] of this.#regions) {
       if (region.offset < end && offset < region.offset + region.length) return name;
     }
     const from = offset - this.#clusterSize + 1;
-    if (this.#refcountBlocks.anyIn(from, end)) return 'a refcount block';
-    if (anyRegionIn(this.#inactiveL1Tables, offset, end)) return 'an inactive L1 table';
-    if (!writesL2 && this.#l2Tables.anyIn(from, end)) return 'an active L2 table';
-    return undefined;
+    if (this.#refcountBlocks.anyIn(from, end)) return 'refcount-block';
+    if (anyRegionIn(this.#inactiveL1Tables, offset, end)) return 'inactive-l1';
+    if (!writesL2 && this.#activeL2Tables.anyIn(from, end)) return 'active-l2';
+    return this.#inactiveL2Tables?.anyIn(from, end) === true ? 'inactive-l2' : undefined;
   }
 }
 
 /** Sorts regions, and makes one of those that touch or overlap. */
-function mergeRegions(regions: readonly Region[]): readonly Region[] {
-  const merged: Region[] = [];
+function mergeRegions(regions: readonly Bytes[]): readonly Bytes[] {
+  const merged: Bytes[] = [];
   for (const region of regions.toSorted((a, b) => a.offset - b.offset)) {
     const last = merged.at(-1);
     if (last === undefined || region.offset > last.offset + last.length) merged.push(region);
@@ -97,7 +145,7 @@ function mergeRegions(regions: readonly Region[]): readonly Region[] {
 }
 
 /** Whether one of some merged regions reaches into `from <= offset < end`. */
-function anyRegionIn(regions: readonly Region[], from: number, end: number): boolean {
+function anyRegionIn(regions: readonly Bytes[], from: number, end: number): boolean {
   let low = 0;
   let high = regions.length;
   while (low < high) {

@@ -208,10 +208,10 @@ describe('metadata is not overwritten', () => {
 
   it.each([
     ['the header', 0n, /says that the header is its data/],
-    ['the refcount table', 1n, /lies on the refcount table/],
-    ['a refcount block', 2n, /lies on a refcount block/],
-    ['the active L1 table', 3n, /lies on the active L1 table/],
-    ['an active L2 table', 4n, /lies on an active L2 table/],
+    ['the refcount table', 1n, /overlaps with refcount table/],
+    ['a refcount block', 2n, /overlaps with refcount block/],
+    ['the active L1 table', 3n, /overlaps with active L1 table/],
+    ['an active L2 table', 4n, /overlaps with active L2 table/],
   ])('data on %s', async (_name, cluster, message) => {
     const { storage, disk, graph } = await corrupt((file) =>
       file.setUint64(file.l2Entry(0), COPIED | (cluster * 65536n)),
@@ -232,7 +232,7 @@ describe('metadata is not overwritten', () => {
   it('an L2 table on the refcount table', async () => {
     const { disk } = await corrupt((file) => file.setUint64(file.l1Entry(0), COPIED | 65536n));
     await expect((async () => disk.write(0, new Uint8Array(512)))()).rejects.toThrow(
-      /L2 table at offset 65536 lies on the refcount/,
+      /overlaps with refcount table\): an L2 table would go to 65536/,
     );
   });
 
@@ -242,9 +242,26 @@ describe('metadata is not overwritten', () => {
     file.bytes.write(2 * CLUSTER + 2 * 3, new Uint8Array(2));
     const { disk, storage } = await openGraph(file);
     await expect((async () => disk.write(0, new Uint8Array(512)))()).rejects.toThrow(
-      /cluster 3 of the file is free, and it holds the active L1/,
+      /overlaps with active L1 table\): clusters from 3 on/,
     );
     expect(new Qcow2File(storage.content).uint64(FIELD.incompatibleFeatures)).toBe(INCOMPATIBLE_CORRUPT);
+  });
+
+  it.each<[Readonly<Record<string, unknown>>, readonly string[]]>([
+    [{ 'overlap-check': 'none' }, []],
+    [{ 'overlap-check': 'constant' }, ['refcount table', 'active L1 table']],
+    [{ 'overlap-check': 'cached' }, ['refcount table', 'refcount block', 'active L1 table', 'active L2 table']],
+    [{ 'overlap-check.template': 'none', 'overlap-check.active-l2': 'on' }, ['active L2 table']],
+    [{ 'overlap-check': { template: 'constant', 'active-l1': false } }, ['refcount table']],
+  ])('what is looked out for is what was asked for: %o', async (options, expected) => {
+    const found: string[] = [];
+    for (let cluster = 1n; cluster <= 4n; cluster++) {
+      const { disk } = await corrupt((file) => file.setUint64(file.l2Entry(0), COPIED | (cluster * 65536n)), options);
+      await (async () => disk.write(0, new Uint8Array(512)))().catch((error: unknown) => {
+        found.push(/overlaps with ([^)]+)/.exec(String(error))?.[1] ?? String(error));
+      });
+    }
+    expect(found).toEqual(expected);
   });
 
   it('overlap-check none lets it happen', async () => {

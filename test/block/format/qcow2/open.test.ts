@@ -161,6 +161,8 @@ describe('options', () => {
     [{ 'cache-size': 1024, 'refcount-cache-size': 2048 }, /refcount-cache-size may not exceed cache-size/],
     [{ 'l2-cache-size': 2 ** 40 }, /'l2-cache-size' is 1099511627776 bytes/],
     [{ 'overlap-check': 'sometimes' }, /'overlap-check'.*one of none, constant, cached, all/],
+    [{ 'overlap-check': { template: 'sometimes' } }, /'template' of option 'overlap-check' must be one of/],
+    [{ 'overlap-check': { 'inactive-l3': true } }, /'inactive-l3' is not known to option 'overlap-check'/],
     [{ 'pass-discard-snapshot': true }, /not known/],
   ];
 
