@@ -94,7 +94,7 @@ export class Qcow2Bitmaps implements PersistentBitmaps {
   }
 
   #notePlace(): void {
-    this.#metadata.places.setRegion('the bitmap directory', this.#place?.offset ?? 0, this.#place?.length ?? 0);
+    this.#metadata.places.setRegion('bitmap-directory', this.#place?.offset ?? 0, this.#place?.length ?? 0);
   }
 
   /** As `qemu-img info` shows them: what the directory on the disk says. */
@@ -251,7 +251,7 @@ export class Qcow2Bitmaps implements PersistentBitmaps {
     const place = this.#place;
     if (place === undefined || entries.every(({ flags }, index) => flags === this.#entries[index]?.flags)) return;
     const { file, places } = this.#metadata;
-    places.setRegion('the bitmap directory', 0, 0);
+    places.setRegion('bitmap-directory', 0, 0);
     const below = places.overlap(place.offset, Math.max(place.length, 1));
     this.#notePlace();
     if (below !== undefined) yield* this.#metadata.markCorrupt(`The bitmap directory lies on ${below}`);
