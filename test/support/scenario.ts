@@ -4,6 +4,7 @@ import type { FormatDriver, Storage } from '../../src/block/driver.ts';
 import { raw } from '../../src/block/format/raw/driver.ts';
 import type { BlockBackend } from '../../src/block/graph/backend.ts';
 import { BlockGraph } from '../../src/block/graph/graph.ts';
+import type { OpenPolicy } from '../../src/block/graph/opener.ts';
 import { SECTOR_SIZE } from '../../src/block/limits.ts';
 import { parseOptions } from '../../src/block/options.ts';
 import { DiskModel } from './disk-model.ts';
@@ -132,6 +133,7 @@ export async function openDisk(
   storage: Storage,
   options: Readonly<Record<string, unknown>> = {},
   base?: Storage,
+  policy: Partial<OpenPolicy> = {},
 ): Promise<OpenedDisk> {
   const storages = new Map([['disk', storage]]);
   if (base !== undefined) storages.set('base', base);
@@ -142,13 +144,14 @@ export async function openDisk(
     defaultProtocol: 'given',
   });
   const backing = base === undefined ? {} : { backing: { driver: 'raw', file: { driver: 'given', name: 'base' } } };
-  const disk = await graph.open({
+  const opened = {
     driver: driver.name,
     file: { driver: 'given', name: 'disk' },
     discard: 'unmap',
     ...backing,
     ...options,
-  });
+  };
+  const disk = await graph.open(opened, policy);
   return { graph, disk };
 }
 

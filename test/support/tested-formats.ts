@@ -3,6 +3,7 @@
  * options that its images may have, and what its disks cannot do. qcow2 has a subject of its own, with all that it can do.
  */
 import type { FormatDriver, Storage } from '../../src/block/driver.ts';
+import { qed } from '../../src/block/format/qed/driver.ts';
 import { raw } from '../../src/block/format/raw/driver.ts';
 import { checkImage } from '../../src/block/image/check.ts';
 import { startAsync } from '../../src/block/co.ts';
@@ -36,6 +37,8 @@ export interface TestedFormat {
   readonly boundaries: readonly number[];
   /** Operations that its disks cannot do. `resize` and `discard` are left out by themselves where the driver has none. */
   readonly without?: readonly Verb[];
+  /** Its disks can be made larger, but not smaller. */
+  readonly grows?: true;
   /** Says in its own header that it was not closed, so that its tables may be behind: a check looks at it after it was opened once. */
   readonly dirtyAfterCut?: true;
 }
@@ -43,6 +46,12 @@ export interface TestedFormat {
 export const testedFormats: readonly TestedFormat[] = [
   // A raw disk is as long as its file: what alignment pads, and what a cut leaves of a change of size, changes the disk's size.
   { driver: raw, create: () => ({}), sizeUnit: 4096, boundaries: [4096], without: ['resize'] },
+  {
+    driver: qed,
+    create: (random) => ({ cluster_size: random.pick([4096, 4096, 8192, 65_536]), table_size: random.pick([2, 2, 4]) }),
+    boundaries: [4096, 4 * 2 ** 20],
+    grows: true,
+  },
 ];
 
 const WEIGHTS = { write: 10, read: 2, zero: 4, discard: 3, flush: 3, reopen: 1, resize: 1 } as const;
@@ -103,7 +112,7 @@ function chooseScenario(format: TestedFormat, random: Random, choice: ScenarioCh
       size,
       boundaries: [...format.boundaries, 4096],
       maxLength: random.pick([format.boundaries[0]! * 3, size]),
-      sizes: [sizeUnit, choice.maxSize],
+      sizes: format.grows === true ? [choice.maxSize, choice.maxSize] : [sizeUnit, choice.maxSize],
       alignment: SECTOR_SIZE,
       weights,
     }),

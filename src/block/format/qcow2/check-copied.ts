@@ -4,7 +4,7 @@
  */
 import type { Co } from '../../co.ts';
 import { entryOffset, entryText, type CheckedImage, type Region } from './check-image.ts';
-import type { CheckFindings } from './check-findings.ts';
+import type { CheckFindings } from '../shared/check-findings.ts';
 import { storedRefcount, type Comparison } from './check-refcounts.ts';
 import { isBrokenReservation, misalignment } from './check-walk.ts';
 import { ENTRY_COPIED, ENTRY_LENGTH, L2_COMPRESSED, L2_ZERO } from './layout.ts';

@@ -4,7 +4,7 @@ import type { BlockChild, CheckFix, Progress } from '../../driver.ts';
 import { TimeSlice } from '../../time-slice.ts';
 import type { BlockError } from '../../error.ts';
 import type { DirectoryPlace } from './bitmap-directory.ts';
-import { CheckFindings } from './check-findings.ts';
+import { CheckFindings } from '../shared/check-findings.ts';
 import { ClusterReferences } from './check-references.ts';
 import { ENTRY_LENGTH, ENTRY_OFFSET_HIGH, ENTRY_OFFSET_LOW } from './layout.ts';
 

@@ -1,7 +1,7 @@
 /** Compares the refcounts that are stored in the file with the references that were counted, and corrects them in place. */
 import { settle, type Co } from '../../co.ts';
 import { entryOffset, type CheckedImage } from './check-image.ts';
-import { CheckFindings } from './check-findings.ts';
+import { CheckFindings } from '../shared/check-findings.ts';
 import { ENTRY_LENGTH, REFCOUNT_TABLE_RESERVED_LOW } from './layout.ts';
 import { refcountValues, type RefcountValues } from './refcount-values.ts';
 

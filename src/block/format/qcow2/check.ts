@@ -10,7 +10,7 @@ import type { BlockChild, CheckFix, CheckResult, Progress } from '../../driver.t
 import { BlockError } from '../../error.ts';
 import { directoryPlace } from './bitmap-directory.ts';
 import { checkCopiedFlags } from './check-copied.ts';
-import { CheckFindings } from './check-findings.ts';
+import { CheckFindings } from '../shared/check-findings.ts';
 import { CheckedImage, type CheckedTables, type Region } from './check-image.ts';
 import { compareRefcounts, walkRefcountStructures, type Comparison } from './check-refcounts.ts';
 import { rebuildRefcounts } from './check-rebuild.ts';
