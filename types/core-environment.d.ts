@@ -14,12 +14,29 @@ declare class TextDecoder {
 /** Request statistics and time slices. */
 declare const performance: { now(): number };
 
-/** Identities and digests. */
+/** A key that WebCrypto keeps to itself. */
+interface WebCryptoKey {
+  readonly type: string;
+}
+
+/** Identities, digests, and keys from passphrases. */
 declare const crypto: {
   getRandomValues<T extends ArrayBufferView>(array: T): T;
   randomUUID(): string;
   readonly subtle: {
     digest(algorithm: string, data: ArrayBuffer | ArrayBufferView): Promise<ArrayBuffer>;
+    importKey(
+      format: 'raw',
+      data: ArrayBufferView,
+      algorithm: 'PBKDF2',
+      extractable: false,
+      usages: readonly ['deriveBits'],
+    ): Promise<WebCryptoKey>;
+    deriveBits(
+      algorithm: { name: 'PBKDF2'; hash: string; salt: ArrayBufferView; iterations: number },
+      key: WebCryptoKey,
+      bits: number,
+    ): Promise<ArrayBuffer>;
   };
 };
 

@@ -158,6 +158,8 @@ export interface BlockChild {
   readonly length: number;
   readonly readOnly: boolean;
   readonly synchronous: boolean;
+  /** What is stored is not what is read (encryption): to know where it is helps nobody, and no way leads past this child. */
+  readonly opaque?: true;
   /** Past the end of the node zeroes are read. */
   read(offset: number, buffer: Uint8Array, flags?: RequestFlags): MaybePromise<void>;
   /** Past the end of a growable node it grows. */

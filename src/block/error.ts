@@ -16,6 +16,10 @@ export const BLOCK_ERROR_KINDS = [
   'permission',
   /** An image names a file and the policy does not allow to open it. */
   'denied',
+  /** An image is encrypted, and no passphrase was given for it. */
+  'passphrase-needed',
+  /** A passphrase was given that does not open the image. */
+  'wrong-passphrase',
   /** The metadata of an image contradicts itself or its specification. */
   'corrupt',
   /** The storage failed. */

@@ -3,6 +3,8 @@ import { BlockGraph, filterDrivers, formatDrivers, type DriverSet } from '../blo
 import { createFileProtocol, fileProtocol } from '../block/protocol/file/index.ts';
 import { httpProtocol, httpsProtocol } from '../block/protocol/http/index.ts';
 import { memoryProtocol } from '../block/protocol/memory/index.ts';
+import { useAes } from '../codec/aes.ts';
+import { nodeAes } from './aes.ts';
 import { nodeCompression } from './compression.ts';
 import { nullCoProtocol } from '../block/protocol/null-co/index.ts';
 
@@ -24,5 +26,6 @@ export const nodeDrivers: DriverSet = {
  * @param drivers what it may use; default: everything that works in Node
  */
 export function createNodeGraph(drivers: DriverSet = nodeDrivers): BlockGraph {
+  useAes(nodeAes);
   return new BlockGraph(drivers);
 }

@@ -109,7 +109,8 @@ export class BackingReader {
       const extent = yield* settle(image.map(position, remaining));
       remaining = extent.length;
       if (extent.kind === 'zero') return { child: undefined, hostOffset: 0, length: remaining };
-      if (extent.kind === 'encoded') return { child, hostOffset: position, length: remaining };
+      const isOpaque = extent.kind === 'encoded' || (extent.kind === 'data' && extent.child.opaque === true);
+      if (isOpaque) return { child, hostOffset: position, length: remaining };
       if (extent.kind === 'data') {
         child = node.childFor(extent.child);
         position = extent.hostOffset;

@@ -4,13 +4,14 @@ import type { BlockLimits, FormatDriver, FormatImage, RequestFlags } from '../dr
 import { BlockError } from '../error.ts';
 import type { BlockEvent } from '../events.ts';
 import type { Extent } from '../extent.ts';
-import { isZero } from '../io/buffers.ts';
+import { AlignedIo, isAligned, type BlockIo } from '../io/align.ts';
+import { isZero, zeroBuffer } from '../io/buffers.ts';
 import { discardImage } from '../io/discard.ts';
 import type { ImageLayer } from '../io/layer.ts';
 import { readCopying } from '../io/copy-on-read.ts';
 import { readImagePadded, readTracked } from '../io/read.ts';
 import type { LayerStatus } from '../io/status.ts';
-import type { TrackedRequest } from '../io/tracked.ts';
+import { RequestTracker, type TrackedRequest } from '../io/tracked.ts';
 import { writeExtents, writeImage } from '../io/write.ts';
 import { zeroImage } from '../io/zero.ts';
 import { SECTOR_SIZE } from '../limits.ts';
@@ -31,6 +32,8 @@ export class ImageNode extends BlockNode implements ImageLayer {
   readonly isFilter = false;
   readonly #options: ImageNodeOptions;
   readonly #backing: BackingReader;
+  /** Where the format takes only whole blocks: encrypted sectors are whole or garbage. */
+  readonly #aligned: AlignedIo | undefined;
 
   constructor(
     nodeName: string,
@@ -44,6 +47,14 @@ export class ImageNode extends BlockNode implements ImageLayer {
     this.readOnly = options.readOnly;
     this.#options = options;
     this.#backing = new BackingReader(this);
+    if (image.limits.requestAlignment > 1) {
+      const blocks: BlockIo = {
+        read: (offset, buffer, flags) => this.#readBlocks(offset, buffer, flags),
+        write: (offset, data, flags) => writeImage(this, offset, data, flags),
+      };
+      // Requests in books of their own: what an unaligned write does in whole blocks waits for others in the node's.
+      this.#aligned = new AlignedIo(blocks, new RequestTracker(), image.limits);
+    }
   }
 
   get length(): number {
@@ -88,6 +99,17 @@ export class ImageNode extends BlockNode implements ImageLayer {
   protected performRead(offset: number, buffer: Uint8Array, flags: RequestFlags): MaybePromise<void> {
     if (buffer.length === 0) return;
     if (offset + buffer.length > this.image.virtualSize) return start(readImagePadded(this, offset, buffer));
+    return this.readInside(offset, buffer, flags);
+  }
+
+  /** Reads guest bytes: also behind the end of the disk, where machine state is kept. */
+  readInside(offset: number, buffer: Uint8Array, flags: RequestFlags): MaybePromise<void> {
+    return this.#aligned === undefined
+      ? this.#readBlocks(offset, buffer, flags)
+      : this.#aligned.read(offset, buffer, flags);
+  }
+
+  #readBlocks(offset: number, buffer: Uint8Array, flags: RequestFlags): MaybePromise<void> {
     if (flags.copyOnRead === true && !this.readOnly) return start(readCopying(this, offset, buffer, flags));
     return readTracked(this, offset, buffer, flags);
   }
@@ -102,21 +124,24 @@ export class ImageNode extends BlockNode implements ImageLayer {
       });
     }
     this.requestEvent('pwritev');
-    const written = writeImage(this, offset, data, flags);
+    const written = this.writeInside(offset, data, flags);
     return flags.fua === true ? start(this.#thenFlush(written)) : written;
   }
 
   protected performWriteZeroes(offset: number, length: number, flags: RequestFlags): MaybePromise<void> {
     if (length === 0) return;
+    const { requestAlignment } = this.limits;
+    if (!isAligned(offset, length, requestAlignment)) return start(this.#zeroUnaligned(offset, length, flags));
     this.requestEvent('pwritev_zero');
     const mayUnmap = flags.mayUnmap === true && this.#options.discard === 'unmap';
-    const zeroed = start(this.#zero(offset, length, { ...flags, mayUnmap }));
+    const zeroed = this.#beside(offset, length, () => start(this.#zero(offset, length, { ...flags, mayUnmap })));
     return flags.fua === true ? start(this.#thenFlush(zeroed)) : zeroed;
   }
 
   protected performDiscard(offset: number, length: number): MaybePromise<void> {
     if (this.#options.discard === 'ignore' || length === 0) return;
-    return start(discardImage(this, offset, Math.min(length, this.length - offset)));
+    const inside = Math.min(length, this.length - offset);
+    return this.#beside(offset, inside, () => start(discardImage(this, offset, inside)));
   }
 
   protected performFlush(): MaybePromise<void> {
@@ -178,8 +203,32 @@ export class ImageNode extends BlockNode implements ImageLayer {
   /** An image can be another image's file: then it grows as a file would, if its format can. */
   *#growAndWrite(offset: number, data: Uint8Array, flags: RequestFlags): Co<void> {
     yield* this.#resize(offset + data.length);
-    const written = writeImage(this, offset, data, flags);
+    const written = this.writeInside(offset, data, flags);
     if (isPromise(written)) yield written;
+  }
+
+  /** Writes guest bytes where the image has room for them: also behind the end of the disk, where machine state is kept. */
+  writeInside(offset: number, data: Uint8Array, flags: RequestFlags): MaybePromise<void> {
+    return this.#aligned === undefined
+      ? writeImage(this, offset, data, flags)
+      : this.#aligned.write(offset, data, flags);
+  }
+
+  /** Changes whole blocks, but not one that an unaligned write has read and not written back yet. */
+  #beside(offset: number, length: number, change: () => MaybePromise<void>): MaybePromise<void> {
+    return this.#aligned === undefined ? change() : this.#aligned.beside(offset, length, change);
+  }
+
+  /** Both ends are written as data, and what is whole between them is made zero. */
+  *#zeroUnaligned(offset: number, length: number, flags: RequestFlags): Co<void> {
+    const { requestAlignment } = this.limits;
+    const end = offset + length;
+    const first = Math.min(end, Math.ceil(offset / requestAlignment) * requestAlignment);
+    const last = Math.max(first, end - (end % requestAlignment));
+    if (end > this.length) yield* this.#resize(end);
+    if (first > offset) yield* settle(this.writeInside(offset, zeroBuffer(first - offset), flags));
+    if (last > first) yield* settle(this.performWriteZeroes(first, last - first, flags));
+    if (end > last) yield* settle(this.writeInside(last, zeroBuffer(end - last), flags));
   }
 
   *#resize(length: number): Co<void> {
@@ -215,7 +264,8 @@ export class ImageNode extends BlockNode implements ImageLayer {
 }
 
 function statusOf(extent: Extent): LayerStatus {
-  const place = extent.kind === 'data' ? { hostOffset: extent.hostOffset, hostNode: extent.child.nodeName } : {};
+  const isPlace = extent.kind === 'data' && extent.child.opaque !== true;
+  const place = isPlace ? { hostOffset: extent.hostOffset, hostNode: extent.child.nodeName } : {};
   return {
     length: extent.length,
     present: extent.kind !== 'backing',

@@ -8,8 +8,6 @@ import { BlockError } from '../error.ts';
 import { ImageNode } from '../graph/image-node.ts';
 import type { BlockNode } from '../graph/node.ts';
 import { isZero } from '../io/buffers.ts';
-import { readImage } from '../io/read.ts';
-import { writeImage } from '../io/write.ts';
 
 /** Names one snapshot: by what it is called, first as an id and then as a name, or by one or both of them. QEMU: `snapshot.id`, `snapshot.name`. */
 export type SnapshotSelector = string | { readonly id?: string | undefined; readonly name?: string | undefined };
@@ -117,11 +115,11 @@ export function* writeVmState(node: BlockNode, offset: number, data: Uint8Array)
 /** Reads the machine state of the snapshot that was applied or loaded last, from its byte `offset` on. */
 export function* readVmState(node: BlockNode, offset: number, buffer: Uint8Array): Co<void> {
   const { image, base } = vmStateOf(node, 'read');
-  if (buffer.length > 0) yield* settle(readImage(image, base + offset, buffer));
+  if (buffer.length > 0) yield* settle(image.readInside(base + offset, buffer, {}));
 }
 
 function* writePiece(image: ImageNode, offset: number, data: Uint8Array): Co<void> {
-  if (data.length > 0) yield* settle(writeImage(image, offset, data, {}));
+  if (data.length > 0) yield* settle(image.writeInside(offset, data, {}));
 }
 
 /** The backing file ends before machine state begins: what no layer holds there is zero. */

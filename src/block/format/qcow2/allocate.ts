@@ -101,12 +101,13 @@ class ClusterAllocation implements Allocation {
     this.#place = place;
     this.#plan = plan;
     this.#done = plan.published;
-    this.child = metadata.file;
+    this.child = metadata.dataChild(plan.hostOffset, guestOffsetOf(metadata, place));
     this.hostOffset = plan.hostOffset + inCluster;
     this.length = Math.min(place.length, plan.count * clusterSize - inCluster);
     this.copyBefore = bytesBefore(metadata, plan, inCluster);
     this.copyAfter = bytesAfter(metadata, plan, inCluster + this.length - (plan.count - 1) * clusterSize);
-    this.zeroed = fresh;
+    // Zeroes that were never written are not zeroes when they are decrypted.
+    this.zeroed = fresh && metadata.settings.encryption === undefined;
   }
 
   commit(): MaybePromise<void> {
@@ -151,6 +152,10 @@ class ClusterAllocation implements Allocation {
       if (old.hostOffset !== hostOffset) metadata.giveBack(old, metadata.settings.passDiscardOther);
     }
   }
+}
+
+function guestOffsetOf({ geometry }: Metadata, { slice, index }: Place): number {
+  return slice * geometry.sliceSpan + index * geometry.clusterSize;
 }
 
 /** Bytes before the data that must be copied: to the beginning of a subcluster, or of all that another host cluster holds. */

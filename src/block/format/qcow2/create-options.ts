@@ -1,7 +1,9 @@
 /** Options of new qcow2 images, with qemu-img's names, and what it refuses, in its words. */
 import { BlockError } from '../../error.ts';
 import { SECTOR_SIZE } from '../../limits.ts';
-import type { OptionSchema, OptionValues } from '../../options.ts';
+import type { LuksParameters } from '../../crypto/luks/create.ts';
+import { luksCreateOptions, luksParameters, prefixed, unprefixed } from '../../crypto/luks/options.ts';
+import { parseOptions, type OptionSchema, type OptionValues } from '../../options.ts';
 import {
   DEFAULT_CLUSTER_SIZE,
   ENTRY_LENGTH,
@@ -34,6 +36,12 @@ export const createOptions = {
   extended_l2: { type: 'boolean', help: 'Extended L2 tables', default: false },
   lazy_refcounts: { type: 'boolean', help: 'Postpone refcount updates', default: false },
   refcount_bits: { type: 'number', help: 'Width of a reference count entry in bits', default: 16 },
+  encryption: {
+    type: 'boolean',
+    help: "Encrypt the image with format 'aes'. (Deprecated in favor of encrypt.format=aes)",
+  },
+  'encrypt.format': { type: 'enum', values: ['aes', 'luks'], help: "Encrypt the image, format choices: 'aes', 'luks'" },
+  ...prefixed(luksCreateOptions),
 } as const satisfies OptionSchema;
 
 export type CreateOptions = OptionValues<typeof createOptions>;
@@ -49,6 +57,15 @@ export interface CreateParameters {
   /** Bytes of an L2 entry: 16 with subclusters. */
   readonly entryLength: number;
   readonly l1Entries: number;
+  readonly encryption: NewEncryption | undefined;
+}
+
+/** How a new image is encrypted. */
+export interface NewEncryption {
+  /** Undefined: the old AES mode, which has no header of its own. */
+  readonly luks: LuksParameters | undefined;
+  /** The ID of its secret. */
+  readonly keySecret: string | undefined;
 }
 
 /**
@@ -87,7 +104,32 @@ export function checkCreateOptions(options: CreateOptions): CreateParameters {
       "The image size is too large for file format 'qcow2' (try using a larger cluster size)",
     );
   }
-  return { version, size, clusterSize, refcountBits, lazyRefcounts, entryLength, l1Entries };
+  const encryption = checkEncryption(options, version);
+  return { version, size, clusterSize, refcountBits, lazyRefcounts, entryLength, l1Entries, encryption };
+}
+
+function checkEncryption(options: CreateOptions, version: 2 | 3): NewEncryption | undefined {
+  const own = unprefixed(options);
+  const format = options['encrypt.format'];
+  if (options.encryption === true && format !== undefined) {
+    throw new BlockError('invalid', 'Options encryption and encrypt.format are mutually exclusive');
+  }
+  if (format === undefined && options.encryption !== true) {
+    if (Object.keys(own).length > 0) throw new BlockError('invalid', "Parameter 'encrypt.format' is missing");
+    return undefined;
+  }
+  if (options.preallocation !== 'off' && version < 3) {
+    throw new BlockError(
+      'unsupported',
+      'Preallocation of an encrypted image needs compatibility level 1.1 (version 3)',
+    );
+  }
+  const { format: _, ...given } = own;
+  const luks = parseOptions(luksCreateOptions, given, 'encryption of a qcow2 image');
+  if (format === 'luks') return { luks: luksParameters(luks), keySecret: luks['key-secret'] };
+  const others = Object.keys(given).filter((name) => name !== 'key-secret');
+  if (others.length === 0) return { luks: undefined, keySecret: luks['key-secret'] };
+  throw new BlockError('invalid', `Encryption with format 'aes' has no option encrypt.${others[0]}`);
 }
 
 /** @returns bytes of an L2 entry */

@@ -9,10 +9,15 @@ import { settle, type Co } from '../../co.ts';
 import type { BlockChild, CreateContext, Progress } from '../../driver.ts';
 import { TimeSlice } from '../../time-slice.ts';
 import { checkCreateOptions, type CreateOptions, type CreateParameters } from './create-options.ts';
+import { createLuks, headerAreaBytes } from '../../crypto/luks/create.ts';
+import { passphraseOf } from '../../crypto/passphrase.ts';
+import { encodePointer, headerArea, type HeaderPlace } from './encryption.ts';
 import { featureNameTable, type HeaderExtension } from './extensions.ts';
 import { encodeHeader, placeBackingFile, type Qcow2Header } from './header.ts';
 import {
   COMPATIBLE_LAZY_REFCOUNTS,
+  CRYPT_AES,
+  CRYPT_LUKS,
   CRYPT_NONE,
   ENTRY_COPIED,
   ENTRY_LENGTH,
@@ -22,6 +27,7 @@ import {
   HEADER_LENGTH_V3,
   HEADER_LENGTH_WRITTEN,
   INCOMPATIBLE_EXTENDED_L2,
+  L2_ZERO,
 } from './layout.ts';
 import { refcountSizes } from './measure.ts';
 import { refcountValues } from './refcount-values.ts';
@@ -34,6 +40,9 @@ interface CreateLayout {
   readonly blocks: number;
   readonly l1Cluster: number;
   readonly l1Clusters: number;
+  /** The encryption header with its key slots, if there is one. */
+  readonly luksCluster: number;
+  readonly luksClusters: number;
   /** L2 tables and data, if they are preallocated. */
   readonly l2Cluster: number;
   readonly l2Tables: number;
@@ -54,8 +63,11 @@ const CHUNK_BYTES = 1024 * 1024;
  * @throws BlockError `invalid` for options that contradict each other or sizes that the format cannot hold; what the storage
  *   throws
  */
-export function* create(file: BlockChild, options: CreateOptions, { progress }: CreateContext): Co<void> {
+export function* create(file: BlockChild, options: CreateOptions, { progress, secret }: CreateContext): Co<void> {
   const parameters = checkCreateOptions(options);
+  const { encryption } = parameters;
+  const passphrase =
+    encryption === undefined ? undefined : passphraseOf(secret, encryption.keySecret, 'encrypt.key-secret');
   const layout = planLayout(parameters, options.preallocation !== 'off');
   const header = encodeHeader(placeBackingFile(makeHeader(options, parameters, layout)));
   if (file.length > 0) {
@@ -66,6 +78,9 @@ export function* create(file: BlockChild, options: CreateOptions, { progress }: 
   const writer = new TableWriter(file, parameters, layout, progress);
   yield* writer.writeRefcounts();
   yield* writer.writeL1();
+  if (encryption?.luks !== undefined) {
+    yield* createLuks(headerArea(file, luksPlace(parameters, layout)), encryption.luks, passphrase!);
+  }
   if (options.preallocation !== 'off') yield* writer.writeL2();
   yield* writer.reserveData(options.preallocation === 'falloc' || options.preallocation === 'full');
   yield* settle(file.flush());
@@ -76,17 +91,20 @@ export function* create(file: BlockChild, options: CreateOptions, { progress }: 
 }
 
 function planLayout(
-  { size, clusterSize, refcountBits, l1Entries }: CreateParameters,
+  { size, clusterSize, refcountBits, l1Entries, encryption }: CreateParameters,
   preallocate: boolean,
 ): CreateLayout {
   const l1Clusters = Math.ceil((l1Entries * ENTRY_LENGTH) / clusterSize);
   const dataClusters = preallocate ? Math.ceil(size / clusterSize) : 0;
   const l2Tables = preallocate ? l1Entries : 0;
-  const counted = 1 + l1Clusters + l2Tables + dataClusters;
+  const luksClusters =
+    encryption?.luks === undefined ? 0 : Math.ceil(headerAreaBytes(encryption.luks.cipher) / clusterSize);
+  const counted = 1 + l1Clusters + luksClusters + l2Tables + dataClusters;
   const { tableClusters, blocks } = refcountSizes(counted, clusterSize, refcountBits);
   const firstBlock = 1 + tableClusters;
   const l1Cluster = firstBlock + blocks;
-  const l2Cluster = l1Cluster + l1Clusters;
+  const luksCluster = l1Cluster + l1Clusters;
+  const l2Cluster = luksCluster + luksClusters;
   const dataCluster = l2Cluster + l2Tables;
   const end = dataCluster + dataClusters;
   return {
@@ -96,12 +114,23 @@ function planLayout(
     blocks,
     l1Cluster,
     l1Clusters,
+    luksCluster,
+    luksClusters,
     l2Cluster,
     l2Tables,
     dataCluster,
     dataClusters,
     end,
   };
+}
+
+/** Bytes, as the extension says them: the last cluster need not be full. */
+function luksPlace({ clusterSize, encryption }: CreateParameters, { luksCluster }: CreateLayout): HeaderPlace {
+  return { offset: luksCluster * clusterSize, length: headerAreaBytes(encryption!.luks!.cipher) };
+}
+
+function cryptMethod({ encryption }: CreateParameters): number {
+  return encryption === undefined ? CRYPT_NONE : encryption.luks === undefined ? CRYPT_AES : CRYPT_LUKS;
 }
 
 function makeHeader(options: CreateOptions, parameters: CreateParameters, layout: CreateLayout): Qcow2Header {
@@ -112,6 +141,9 @@ function makeHeader(options: CreateOptions, parameters: CreateParameters, layout
   if (options.backing_fmt !== undefined) {
     extensions.push({ type: EXTENSION.backingFormat, data: encoder.encode(options.backing_fmt) });
   }
+  if (parameters.encryption?.luks !== undefined) {
+    extensions.push({ type: EXTENSION.encryptionHeader, data: encodePointer(luksPlace(parameters, layout)) });
+  }
   const names = version === 2 ? undefined : featureNameTable(clusterSize - headerLength);
   if (names !== undefined) extensions.push(names);
   return {
@@ -120,7 +152,7 @@ function makeHeader(options: CreateOptions, parameters: CreateParameters, layout
     backingFileOffset: 0,
     clusterBits: Math.log2(clusterSize),
     size: parameters.size,
-    cryptMethod: CRYPT_NONE,
+    cryptMethod: cryptMethod(parameters),
     l1Size: l1Entries,
     l1TableOffset: l1Entries === 0 ? 0 : layout.l1Cluster * clusterSize,
     refcountTableOffset: layout.tableCluster * clusterSize,
@@ -185,8 +217,10 @@ class TableWriter {
     const { clusterSize, entryLength } = this.#parameters;
     // The second half of extended entries stays zero: space is reserved and holds nothing yet, so that a backing file shows.
     const step = entryLength / ENTRY_LENGTH;
+    // Bytes that were never written are zeroes, but not when they are decrypted: plain entries say that they read as zero.
+    const flag = this.#parameters.encryption !== undefined && step === 1 ? L2_ZERO : 0;
     yield* this.#writeEntries(l2Cluster, l2Tables, (word) =>
-      word % step === 0 && word / step < dataClusters ? (dataCluster + word / step) * clusterSize : 0,
+      word % step === 0 && word / step < dataClusters ? (dataCluster + word / step) * clusterSize + flag : 0,
     );
   }
 

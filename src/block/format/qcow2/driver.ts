@@ -9,6 +9,7 @@ import { Qcow2Bitmaps } from './bitmaps.ts';
 import { repairDirty } from './check.ts';
 import { create } from './create.ts';
 import { createOptions } from './create-options.ts';
+import { openEncryption } from './encryption.ts';
 import { findExtension } from './extensions.ts';
 import { checkFeatures, checkSnapshotCount, openObstacle, writeObstacle } from './features.ts';
 import { compressionMethodOf, encodeFields, readHeader, type Qcow2Header } from './header.ts';
@@ -50,9 +51,12 @@ export const qcow2: FormatDriver<typeof openOptions, typeof createOptions> = {
   measure,
 };
 
-function* openImage({ file, options, flags, compression }: OpenContext<OpenOptions>): Co<FormatImage> {
+function* openImage(context: OpenContext<OpenOptions>): Co<FormatImage> {
+  const { file, options, flags, compression } = context;
   let header = yield* readHeader(file);
   checkFeatures(header);
+  // A wrong passphrase changes nothing.
+  const encryption = yield* openEncryption(context, header);
   if (flags.check !== true) checkSnapshotCount(header);
   const { readOnly } = flags;
   // Who comes to repair may open what nobody may write to.
@@ -69,6 +73,7 @@ function* openImage({ file, options, flags, compression }: OpenContext<OpenOptio
     compressor: yield* settle(compression.load(compressionMethodOf(header))),
     obstacle: writeObstacle(header, keptUp),
     keptUp,
+    encryption,
   };
   const tables = yield* readWholeTables(file, header, { readOnly, forCheck: flags.check === true });
   const metadata = new Metadata(settings, header, tables);

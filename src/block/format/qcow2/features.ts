@@ -9,9 +9,7 @@ import { compressionTypeOf, type Qcow2Header } from './header.ts';
 import {
   COMPRESSION_ZLIB,
   COMPRESSION_ZSTD,
-  CRYPT_AES,
   CRYPT_LUKS,
-  CRYPT_NONE,
   INCOMPATIBLE_COMPRESSION,
   INCOMPATIBLE_CORRUPT,
   INCOMPATIBLE_DATA_FILE,
@@ -39,7 +37,7 @@ export function checkFeatures(header: Qcow2Header): void {
     const names = bitsOf(unknown).map((bit) => featureName(header.extensions, 'incompatible', bit));
     throw new BlockError('unsupported', `The image uses features that are not known here: ${names.join(', ')}`);
   }
-  if (header.cryptMethod !== CRYPT_NONE) throw unsupported(encryptionName(header.cryptMethod));
+  if (header.cryptMethod > CRYPT_LUKS) throw unsupported(`encryption method ${header.cryptMethod}`);
   if ((header.incompatibleFeatures & INCOMPATIBLE_DATA_FILE) !== 0n) throw unsupported('an external data file');
   checkCompressionType(header);
 }
@@ -54,12 +52,6 @@ function checkCompressionType(header: Qcow2Header): void {
     );
   }
   if (type > COMPRESSION_ZSTD) throw unsupported(`compression type ${type}`);
-}
-
-function encryptionName(method: number): string {
-  if (method === CRYPT_AES) return 'encryption (AES)';
-  if (method === CRYPT_LUKS) return 'encryption (LUKS)';
-  return `encryption method ${method}`;
 }
 
 /**

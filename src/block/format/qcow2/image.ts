@@ -15,6 +15,7 @@ import {
   type SnapshotTable,
 } from '../../driver.ts';
 import type { Extent } from '../../extent.ts';
+import { SECTOR_SIZE } from '../../limits.ts';
 import { allocate } from './allocate.ts';
 import type { Qcow2Bitmaps } from './bitmaps.ts';
 import { CompressedReader } from './compressed.ts';
@@ -57,7 +58,13 @@ export class Qcow2Image implements FormatImage {
     });
     this.allocationUnit = clusterSize;
     this.zeroUnit = subclusterSize;
-    this.limits = { ...BYTE_LIMITS, writeZeroesAlignment: subclusterSize, discardAlignment: clusterSize };
+    this.limits = {
+      ...BYTE_LIMITS,
+      // Sectors are encrypted whole.
+      requestAlignment: metadata.settings.encryption === undefined ? 1 : SECTOR_SIZE,
+      writeZeroesAlignment: subclusterSize,
+      discardAlignment: clusterSize,
+    };
   }
 
   get virtualSize(): number {
@@ -138,7 +145,11 @@ export class Qcow2Image implements FormatImage {
   }
 
   info(): FormatInfo {
-    return formatInfo(this.#metadata.header, this.#virtualSize, this.bitmaps.info());
+    const { header, settings } = this.#metadata;
+    return formatInfo(header, this.#virtualSize, {
+      encryption: settings.encryption?.info(),
+      bitmaps: this.bitmaps.info(),
+    });
   }
 
   flush(): MaybePromise<void> {

@@ -9,11 +9,16 @@ import {
   INCOMPATIBLE_EXTENDED_L2,
 } from './layout.ts';
 
-/** @param bitmaps as QEMU's Qcow2BitmapInfo */
+interface FurtherFacts {
+  readonly encryption: Readonly<Record<string, unknown>> | undefined;
+  readonly bitmaps: readonly Readonly<Record<string, unknown>>[];
+}
+
+/** @param facts what else there is to tell, with QEMU's key names: Qcow2BitmapInfo, ImageInfoSpecificQCow2Encryption */
 export function formatInfo(
   header: Qcow2Header,
   virtualSize: number,
-  bitmaps: readonly Readonly<Record<string, unknown>>[],
+  { encryption, bitmaps }: FurtherFacts,
 ): FormatInfo {
   const backingFilename = backingFileOf(header);
   const backingFormat = backingFormatOf(header);
@@ -25,8 +30,12 @@ export function formatInfo(
     ...(backingFilename === undefined || backingFormat === undefined ? {} : { backingFormat }),
     dirty: (header.incompatibleFeatures & INCOMPATIBLE_DIRTY) !== 0n,
     corrupt: (header.incompatibleFeatures & INCOMPATIBLE_CORRUPT) !== 0n,
-    encrypted: false,
-    specific: { ...specificInfo(header), ...(bitmaps.length === 0 ? {} : { bitmaps }) },
+    encrypted: encryption !== undefined,
+    specific: {
+      ...specificInfo(header),
+      ...(encryption === undefined ? {} : { encrypt: encryption }),
+      ...(bitmaps.length === 0 ? {} : { bitmaps }),
+    },
   };
 }
 

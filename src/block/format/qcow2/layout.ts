@@ -96,6 +96,9 @@ export const EXTENSION = {
   backingIdentity: 0x53504e44,
 } as const;
 
+/** Bytes of the encryption header extension: offset and length of that header. */
+export const ENCRYPTION_POINTER_LENGTH = 16;
+
 /** Entry of the feature name table: kind of feature, bit number, and 46 bytes of name filled up with zeroes. */
 export const FEATURE_NAME_ENTRY_LENGTH = 48;
 export const FEATURE_NAME_OFFSET = 2;

@@ -53,7 +53,12 @@ export class SubclusterMapper {
     if (kind === 'zero') return zeroExtent(length, entry.allocated ? hostOffset : NO_OFFSET);
     const { file, l2 } = this.#metadata;
     if (entry.hostOffset >= file.length) throw behindTheEnd(file, entry.hostOffset, guestOffset);
-    return dataExtent(file, hostOffset, length, entry.copied && l2.marked(slot));
+    return dataExtent(
+      this.#metadata.dataChild(hostOffset, guestOffset),
+      hostOffset,
+      length,
+      entry.copied && l2.marked(slot),
+    );
   }
 }
 

@@ -24,6 +24,7 @@ export class Mapper {
   readonly #metadata: Metadata;
   readonly #file: BlockChild;
   readonly #l2: SliceCache;
+  readonly #encrypted: boolean;
   readonly #clusterSize: number;
   readonly #entriesPerSlice: number;
   readonly #sliceSpan: number;
@@ -40,6 +41,7 @@ export class Mapper {
     this.#metadata = metadata;
     this.#file = metadata.file;
     this.#l2 = metadata.l2;
+    this.#encrypted = metadata.settings.encryption !== undefined;
     this.#clusterSize = clusterSize;
     this.#entriesPerSlice = entriesPerSlice;
     this.#sliceSpan = sliceSpan;
@@ -94,7 +96,7 @@ export class Mapper {
         const run = clusters === 1 ? 1 : this.#dataRun(view, at, high, hostOffset, clusters);
         const writable = high < 0 && this.#l2.marked(slot);
         return dataExtent(
-          this.#file,
+          this.#encrypted ? this.#metadata.dataChild(hostOffset, guestOffset - inCluster) : this.#file,
           hostOffset + inCluster,
           Math.min(length, run * this.#clusterSize - inCluster),
           writable,

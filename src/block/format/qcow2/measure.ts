@@ -1,5 +1,6 @@
 /** How many bytes a qcow2 image takes. Source: qcow2 specification, "General" and "Host cluster management". */
 import { BlockError } from '../../error.ts';
+import { headerAreaBytes } from '../../crypto/luks/create.ts';
 import type { CreateOptions } from './create-options.ts';
 import { checkCreateOptions } from './create-options.ts';
 
@@ -35,13 +36,15 @@ export function refcountSizes(clusters: number, clusterSize: number, refcountBit
  * @throws BlockError `invalid` when no image can be made with the options
  */
 export function measure(options: CreateOptions, dataBytes: number): { required: number; fullyAllocated: number } {
-  const { clusterSize, entryLength, refcountBits, size } = checkCreateOptions(options);
+  const { clusterSize, encryption, entryLength, refcountBits, size } = checkCreateOptions(options);
   const dataClusters = Math.ceil(size / clusterSize);
   const l2Clusters = Math.ceil((dataClusters * entryLength) / clusterSize);
   const l1Clusters = Math.ceil((l2Clusters * 8) / clusterSize);
+  const luksBytes = encryption?.luks === undefined ? 0 : headerAreaBytes(encryption.luks.cipher);
+  const luksClusters = Math.ceil(luksBytes / clusterSize);
   const counted = 1 + l1Clusters + l2Clusters + dataClusters;
   const { blocks, tableClusters } = refcountSizes(counted, clusterSize, refcountBits);
-  const fullyAllocated = (counted + blocks + tableClusters) * clusterSize;
+  const fullyAllocated = (luksClusters + counted + blocks + tableClusters) * clusterSize;
   if (!Number.isSafeInteger(fullyAllocated)) {
     throw new BlockError('invalid', 'The image would need 2^53 bytes or more when it is full');
   }

@@ -19,6 +19,7 @@ import { BlockError } from '../../error.ts';
 import { SECTOR_SIZE } from '../../limits.ts';
 import { ClusterAllocator } from './allocator.ts';
 import { SliceCache } from '../shared/slice-cache.ts';
+import type { ImageEncryption } from './encryption.ts';
 import { EntryTable } from './entry-table.ts';
 import { geometryOf, type Geometry } from './geometry.ts';
 import { encodeFields, type Qcow2Header } from './header.ts';
@@ -73,6 +74,7 @@ export interface MetadataSettings {
   readonly keptUp: bigint;
   /** Why nothing may be written before a repair, if so. */
   readonly obstacle: BlockError | undefined;
+  readonly encryption: ImageEncryption | undefined;
 }
 
 /** The tables that are held in memory whole, as they were read. */
@@ -194,6 +196,11 @@ export class Metadata {
       const offset = entryOffset(this.l1, index);
       if (offset !== 0) yield offset;
     }
+  }
+
+  /** Where the data of guest clusters is written and read: the file, through the image's encryption. */
+  dataChild(hostOffset: number, guestOffset: number): BlockChild {
+    return this.settings.encryption?.childAt(this.file, hostOffset, guestOffset) ?? this.file;
   }
 
   get header(): Qcow2Header {

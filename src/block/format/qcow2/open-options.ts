@@ -14,6 +14,7 @@ export const openOptions = {
     help: 'Which of its structures are protected against being overwritten: none, constant, cached, all, or an object of one of these as template and of structures that are looked out for besides, or not',
     default: 'cached',
   },
+  encrypt: { type: 'object', help: "Of an encrypted image: 'key-secret', the ID of its passphrase, and 'format'" },
   'cache-size': { type: 'size', help: 'Bytes of the metadata caches together' },
   'l2-cache-size': { type: 'size', help: 'Bytes of the L2 table cache' },
   'l2-cache-entry-size': { type: 'size', help: 'Bytes of L2 table that are read at once; a power of two' },

@@ -147,18 +147,22 @@ function* clearTail(metadata: Metadata, size: number): Co<void> {
     if (!isCut && entry.kind !== 'compressed') return;
     const cutEnd = (cut + 1) * subclusterSize;
     if (entry.copied) {
-      yield* settle(file.writeZeroes(entry.hostOffset + inCluster, cutEnd - inCluster));
+      const data = metadata.dataChild(entry.hostOffset, guest);
+      yield* settle(data.writeZeroes(entry.hostOffset + inCluster, cutEnd - inCluster));
       return;
     }
     const bytes = new Uint8Array(clusterSize);
     file.event('cow_read');
     if (entry.kind === 'compressed') yield* decompressCluster(metadata, entry, guest, bytes);
-    else yield* settle(file.read(entry.hostOffset, bytes.subarray(0, inCluster)));
+    else {
+      const data = metadata.dataChild(entry.hostOffset, guest);
+      yield* settle(data.read(entry.hostOffset, bytes.subarray(0, inCluster)));
+    }
     bytes.fill(0, inCluster);
     const run = yield* metadata.allocator.take(1);
     const hostOffset = run.first * clusterSize;
     file.event('cow_write');
-    yield* settle(file.write(hostOffset, bytes));
+    yield* settle(metadata.dataChild(hostOffset, guest).write(hostOffset, bytes));
     const again = yield* metadata.writableSlice(slice);
     metadata.setCluster(again, index, { ...readEntry(metadata, again, slice, index), hostOffset, copied: true });
     metadata.giveBack(entry, metadata.settings.passDiscardOther);
@@ -167,8 +171,11 @@ function* clearTail(metadata: Metadata, size: number): Co<void> {
 
 /** Gives all clusters from the old end on host clusters that were never used and so read as zeroes. */
 function* preallocate(metadata: Metadata, oldSize: number, newSize: number): Co<void> {
-  const { clusterSize, sliceSpan, subclusters } = metadata.geometry;
-  const alloc = subclusters === 1 ? 1 : 0;
+  const { clusterSize, sliceSpan, subclusters, version } = metadata.geometry;
+  const { encryption } = metadata.settings;
+  // Bytes that were never written are zeroes, but not when they are decrypted.
+  const zero = subclusters === 1 && encryption !== undefined && version === 3 ? 1 : 0;
+  const alloc = subclusters === 1 ? 1 - zero : 0;
   for (let guest = Math.ceil(oldSize / clusterSize) * clusterSize; guest < newSize;) {
     guest = yield* metadata.lock.run(function* () {
       const slice = Math.floor(guest / sliceSpan);
@@ -178,12 +185,16 @@ function* preallocate(metadata: Metadata, oldSize: number, newSize: number): Co<
       const run = yield* metadata.allocator.take(wanted, { from: metadata.allocator.freshFrom });
       const hostEnd = (run.first + run.count) * clusterSize;
       if (metadata.file.length < hostEnd) yield* settle(metadata.file.truncate(hostEnd));
+      if (encryption !== undefined && version === 2) {
+        const child = metadata.dataChild(run.first * clusterSize, guest);
+        yield* settle(child.writeZeroes(run.first * clusterSize, run.count * clusterSize));
+      }
       const slot = yield* metadata.writableSlice(slice);
       const index = Math.floor((guest - slice * sliceSpan) / clusterSize);
       for (let at = 0; at < run.count; at++) {
         const hostOffset = (run.first + at) * clusterSize;
         // Extended entries reserve the space and say that it holds nothing yet, as QEMU's do.
-        metadata.setCluster(slot, index + at, { allocated: true, hostOffset, copied: true, zero: 0, alloc });
+        metadata.setCluster(slot, index + at, { allocated: true, hostOffset, copied: true, zero, alloc });
       }
       return guest + run.count * clusterSize;
     });
