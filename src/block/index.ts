@@ -33,6 +33,7 @@ export {
   type CopyBitmapsSettings,
   type NewBitmap,
 } from './image/bitmap.ts';
+export { amendImage, type AmendSettings } from './image/amend.ts';
 export { checkImage } from './image/check.ts';
 export { convertImage } from './image/convert.ts';
 export { createImage, type CreateImageOptions, type CreateImageSettings } from './image/create.ts';

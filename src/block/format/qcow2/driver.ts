@@ -5,6 +5,7 @@
  */
 import { settle, type Co } from '../../co.ts';
 import type { FormatDriver, FormatImage, OpenContext } from '../../driver.ts';
+import { amendOptions } from './amend-options.ts';
 import { Qcow2Bitmaps } from './bitmaps.ts';
 import { repairDirty } from './check.ts';
 import { create } from './create.ts';
@@ -37,6 +38,7 @@ export const qcow2: FormatDriver<typeof openOptions, typeof createOptions> = {
   },
   openOptions,
   createOptions,
+  amendOptions,
 
   /** The magic number and a version of 2 or more, which tells it from `qcow`. */
   probe({ head }) {
@@ -70,6 +72,7 @@ function* openImage(context: OpenContext<OpenOptions>): Co<FormatImage> {
     overlapChecks: overlapChecks(options),
     passDiscardRequest: options['pass-discard-request'],
     passDiscardOther: options['pass-discard-other'],
+    compression,
     compressor: yield* settle(compression.load(compressionMethodOf(header))),
     obstacle: writeObstacle(header, keptUp),
     keptUp,

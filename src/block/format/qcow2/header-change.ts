@@ -83,6 +83,21 @@ export function* rewriteHeader(metadata: Metadata, change: (header: Qcow2Header)
   yield* switchTo(metadata, placeName(metadata.header, change(metadata.header)));
 }
 
+/**
+ * As `rewriteHeader`, for a change of how the rest of the file is to be read. When it fails on the way nobody knows which header is
+ * on the disk, so nothing more is written to the image: it is as it was before, or as it was to be.
+ */
+export function* switchHeader(metadata: Metadata, change: (header: Qcow2Header) => Qcow2Header): Co<void> {
+  yield* metadata.writeBack();
+  try {
+    yield* rewriteHeader(metadata, change);
+  } catch (error) {
+    // One that does not fit was not begun.
+    if (!(error instanceof BlockError) || error.kind !== 'invalid') metadata.stopWriting(error);
+    throw error;
+  }
+}
+
 function* switchTo(metadata: Metadata, header: Qcow2Header): Co<void> {
   const { file, header: before } = metadata;
   const length = Math.max(headerEnd(before), headerEnd(header));

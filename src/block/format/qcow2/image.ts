@@ -3,6 +3,7 @@ import { chain, start, type Co, type MaybePromise } from '../../co.ts';
 import {
   BYTE_LIMITS,
   type Allocation,
+  type AmendContext,
   type BlockLimits,
   type CheckFix,
   type CheckResult,
@@ -17,6 +18,8 @@ import {
 import type { Extent } from '../../extent.ts';
 import { SECTOR_SIZE } from '../../limits.ts';
 import { allocate } from './allocate.ts';
+import { amend } from './amend.ts';
+import type { AmendOptions } from './amend-options.ts';
 import type { Qcow2Bitmaps } from './bitmaps.ts';
 import { CompressedReader } from './compressed.ts';
 import { checkImage } from './check.ts';
@@ -108,6 +111,10 @@ export class Qcow2Image implements FormatImage {
     return chain(start(resize(this.#metadata, change)), () => {
       this.#virtualSize = virtualSize;
     });
+  }
+
+  amend(options: AmendOptions, context: AmendContext): MaybePromise<void> {
+    return start(amend(this.#metadata, this.bitmaps, options, context));
   }
 
   changeBackingFile(reference: FileReference | undefined): MaybePromise<void> {

@@ -13,7 +13,7 @@
  * refcounts the counts are left out of step 1; the dirty bit, which goes with step 2, says so.
  */
 import { CoMutex, settle, type Co } from '../../co.ts';
-import type { Compressor } from '../../compression.ts';
+import type { CompressionSet, Compressor } from '../../compression.ts';
 import type { BlockChild } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import { SECTOR_SIZE } from '../../limits.ts';
@@ -70,6 +70,8 @@ export interface MetadataSettings {
   readonly passDiscardOther: boolean;
   /** Of the image's compression type. */
   readonly compressor: Compressor;
+  /** What other types need, should the image change its own. */
+  readonly compression: CompressionSet;
   /** Autoclear features that are kept up to date while the image is written. */
   readonly keptUp: bigint;
   /** Why nothing may be written before a repair, if so. */
@@ -89,8 +91,8 @@ export interface WholeTables {
 
 export class Metadata {
   readonly file: BlockChild;
-  readonly settings: MetadataSettings;
-  readonly geometry: Geometry;
+  settings: MetadataSettings;
+  geometry: Geometry;
   /** Held by everything that changes tables. Reading the cached mapping needs no lock. */
   readonly lock = new CoMutex();
   readonly l2: SliceCache;
@@ -182,6 +184,26 @@ export class Metadata {
     this.places.setL2Tables(this.#l2Offsets());
   }
 
+  /** The header leads to another refcount table, and perhaps says that counts are of another width. */
+  useRefcountTable(tableBytes: Uint8Array<ArrayBuffer>): void {
+    this.#useRefcounts(tableBytes);
+    this.allocator.restart();
+  }
+
+  reconfigure(changes: Partial<MetadataSettings>): void {
+    this.settings = { ...this.settings, ...changes };
+  }
+
+  /** Nobody knows what of a change is on the disk: nothing more is written. */
+  stopWriting(cause: unknown): void {
+    this.#writeError ??= new BlockError(
+      'io',
+      'A change of the header failed, and it is not known whether it is on the disk: open the image again',
+      {},
+      { cause },
+    );
+  }
+
   noteL1Place(): void {
     this.places.setRegion('active-l1', this.l1.offset, this.l1.length);
   }
@@ -266,6 +288,7 @@ export class Metadata {
   adoptHeader(header: Qcow2Header): void {
     this.#header = header;
     this.#writtenHeader = header;
+    if (header.version !== this.geometry.version) this.geometry = { ...this.geometry, version: header.version };
   }
 
   /**

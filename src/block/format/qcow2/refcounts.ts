@@ -140,6 +140,23 @@ export class Refcounts {
     return done;
   }
 
+  /** Visits the clusters from `first` up to, without, `end` that are in use. */
+  *eachUsed(first: number, end: number, visit: (cluster: number, count: number) => void): Co<void> {
+    for (let cluster = first; cluster < end;) {
+      const key = Math.floor(cluster / this.#countsPerSlice);
+      const stop = Math.min(end, (key + 1) * this.#countsPerSlice);
+      const slot = yield* this.cache.load(key);
+      if (slot >= 0) {
+        const view = this.cache.view(slot);
+        for (let at = this.#indexIn(slot, cluster); cluster < stop; cluster++, at++) {
+          const count = this.#values.get(view, at);
+          if (count > 0) visit(cluster, count);
+        }
+      }
+      cluster = stop;
+    }
+  }
+
   /** Finds `wanted` free clusters in a row, not before `from`. What no block counts is free. */
   *findRun(from: number, wanted: number): Co<FreeRun> {
     let first = from;

@@ -276,7 +276,7 @@ function useL1(metadata: Metadata, table: EntryTable): void {
 }
 
 /** Writes the snapshot table anew, and lets the header lead to it. On stable storage when it returns; unchanged if it fails. */
-function* publishTable(metadata: Metadata, entries: readonly SnapshotEntry[]): Co<void> {
+export function* publishTable(metadata: Metadata, entries: readonly SnapshotEntry[]): Co<void> {
   const bytes = encodeSnapshotTable(entries);
   const { nbSnapshots, snapshotsOffset } = metadata.header;
   const offset = yield* writeClusters(metadata, bytes);
@@ -293,7 +293,7 @@ function* publishTable(metadata: Metadata, entries: readonly SnapshotEntry[]): C
 }
 
 /** @throws BlockError `corrupt` when no L1 table can be where the entry leads, or it is too small for the disk */
-function* readSnapshotL1({ file, geometry }: Metadata, entry: SnapshotEntry): Co<EntryTable> {
+export function* readSnapshotL1({ file, geometry }: Metadata, entry: SnapshotEntry): Co<EntryTable> {
   const { info, l1Offset, l1Entries } = entry;
   const length = l1Entries * ENTRY_LENGTH;
   const broken = (what: string): BlockError =>

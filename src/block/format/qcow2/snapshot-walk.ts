@@ -167,7 +167,7 @@ function placeOf(high: number, low: number): number {
 }
 
 /** @returns 0 where there is no table. @throws BlockError `corrupt` when none can be where the entry leads */
-function tablePlace({ file, geometry }: Metadata, l1: EntryTable, index: number): number {
+export function tablePlace({ file, geometry }: Metadata, l1: EntryTable, index: number): number {
   const offset = placeOf(l1.high(index), l1.low(index));
   if (offset % geometry.clusterSize === 0 && offset < file.length) return offset;
   throw new BlockError(
@@ -176,7 +176,8 @@ function tablePlace({ file, geometry }: Metadata, l1: EntryTable, index: number)
   );
 }
 
-function* readTable({ file, geometry }: Metadata, offset: number): Co<DataView<ArrayBuffer>> {
+/** Reads an L2 table, as it is on the disk. */
+export function* readTable({ file, geometry }: Metadata, offset: number): Co<DataView<ArrayBuffer>> {
   const bytes = new Uint8Array(geometry.clusterSize);
   file.event('l2_load');
   yield* settle(file.read(offset, bytes));
