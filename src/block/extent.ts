@@ -84,6 +84,8 @@ export interface BlockStatus {
   /** The bytes read as zero. */
   readonly zero: boolean;
   readonly compressed: boolean;
+  /** Past the end of a backing file that is shorter than what stands on it: zero, as if the layer there held it. */
+  readonly beyond?: true;
   /** Where they are, if they are stored as they are, and in which node. */
   readonly hostOffset?: number;
   readonly hostNode?: string;

@@ -14,6 +14,7 @@ export {
   type ReferencePolicy,
   type ReferenceRequest,
 } from './graph/gate.ts';
+export { fileOf } from './graph/identity.ts';
 export { BlockGraph } from './graph/graph.ts';
 export type { BlockNode } from './graph/node.ts';
 export type { OpenPolicy } from './graph/opener.ts';
@@ -35,11 +36,14 @@ export {
 } from './image/bitmap.ts';
 export { amendImage, type AmendSettings } from './image/amend.ts';
 export { checkImage } from './image/check.ts';
+export { benchImage, type BenchSettings } from './image/bench.ts';
+export { compareImages, type CompareResult, type CompareSettings } from './image/compare.ts';
 export { convertImage } from './image/convert.ts';
 export { createImage, type CreateImageOptions, type CreateImageSettings } from './image/create.ts';
 export { ImageExport, openExport } from './image/export.ts';
 export { imageInfo, type ImageInfo, type SnapshotFacts } from './image/info.ts';
 export { imageMap } from './image/map.ts';
+export { measureImage, type ImageMeasure } from './image/measure.ts';
 export { probeImage, type ImageProbe } from './image/probe.ts';
 export {
   applySnapshot,

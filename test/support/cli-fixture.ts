@@ -1,7 +1,15 @@
 /** Images that the tables of command lines are about, made by QEMU's tools. */
-import { writeFileSync } from 'node:fs';
+import { closeSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { qemuImg, qemuIo } from './qemu.ts';
+
+const CLUSTER = 65_536;
+
+function damage(path: string, offset: number, bytes: readonly number[]): void {
+  const descriptor = openSync(path, 'r+');
+  writeSync(descriptor, Uint8Array.from(bytes), 0, bytes.length, offset);
+  closeSync(descriptor);
+}
 
 /** Fills a folder. Names say what is special about an image. */
 export async function makeCliFixture(folder: string): Promise<void> {
@@ -36,6 +44,17 @@ export async function makeCliFixture(folder: string): Promise<void> {
   await qemuImg('create', '-q', '-u', '-f', 'qcow2', '-b', 'orphan.qcow2', '-F', 'qcow2', file('orphan2.qcow2'), '1M');
   await qemuImg('create', '-q', '-u', '-f', 'qcow2', '-b', 'loop.qcow2', '-F', 'qcow2', file('loop2.qcow2'), '1M');
   await qemuImg('create', '-q', '-u', '-f', 'qcow2', '-b', 'loop2.qcow2', '-F', 'qcow2', file('loop.qcow2'), '1M');
+  await create('sparse.qcow2', '-f', 'qcow2', '-o', 'preallocation=metadata', '20M');
+  await qemuIo(file('sparse.qcow2'), 'qcow2', 'write -P 1 1M 3M');
+  await create('packed.qcow2', '-f', 'qcow2', '2M');
+  await qemuIo(file('packed.qcow2'), 'qcow2', 'write -c -P 1 0 64k', 'write -P 2 1M 200k', 'write -c -P 9 1536k 64k');
+  for (const name of ['leak.qcow2', 'corrupt.qcow2']) {
+    await create(name, '-f', 'qcow2', '1M');
+    await qemuIo(file(name), 'qcow2', 'write -P 1 0 64k', 'write -P 2 512k 64k');
+  }
+  // The first refcount block is the third cluster: the data cluster counted twice, and a cluster behind it that is nobody's.
+  damage(file('leak.qcow2'), 2 * CLUSTER + 2 * 7, [0, 1]);
+  damage(file('corrupt.qcow2'), 2 * CLUSTER + 2 * 5, [0, 0]);
   writeFileSync(file('text.txt'), 'not an image\n');
   writeFileSync(file('nothing'), '');
 }

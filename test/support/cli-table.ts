@@ -65,7 +65,7 @@ export async function compareTools(fixture: string, work: string, line: TableLin
   for (const folder of [theirs, ours]) {
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder);
-    execFileSync('cp', ['-a', '--sparse=always', `${fixture}/.`, folder]);
+    execFileSync('cp', ['-a', '--sparse=auto', `${fixture}/.`, folder]);
   }
   const before = process.cwd();
   try {

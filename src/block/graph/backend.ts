@@ -1,6 +1,6 @@
 /** What a guest device, an inspector or a job holds: a disk of a certain length, whatever is below. QEMU: BlockBackend. */
 import { isPromise, settle, start, type Co, type MaybePromise } from '../co.ts';
-import { NO_FLAGS, type RequestFlags } from '../driver.ts';
+import { NO_FLAGS, type Preallocation, type RequestFlags } from '../driver.ts';
 import { BlockError } from '../error.ts';
 import type { Child } from './child.ts';
 import type { BlockNode } from './node.ts';
@@ -82,10 +82,10 @@ export class BlockBackend {
   }
 
   /** Changes the size of the disk, in bytes. @throws BlockError `unsupported` where the format cannot */
-  resize(length: number): MaybePromise<void> {
+  resize(length: number, preallocation: Preallocation = 'off'): MaybePromise<void> {
     if (this.#closed) throw this.#closedError();
-    if (this.#quiesced > 0) return start(this.#later(() => this.resize(length)));
-    return this.#track(this.root.truncate(length));
+    if (this.#quiesced > 0) return start(this.#later(() => this.resize(length, preallocation)));
+    return this.#track(this.root.truncate(length, preallocation));
   }
 
   /** `read` without ever waiting. @throws BlockError `would-block` when the graph is not synchronous, or being changed */

@@ -1,5 +1,5 @@
 import type { MaybePromise } from '../co.ts';
-import { NO_FLAGS, type BlockChild, type ChildRole, type RequestFlags } from '../driver.ts';
+import { NO_FLAGS, type BlockChild, type ChildRole, type Preallocation, type RequestFlags } from '../driver.ts';
 import { BlockError } from '../error.ts';
 import type { BlockEvent } from '../events.ts';
 import type { BlockNode } from './node.ts';
@@ -70,9 +70,9 @@ export class Child implements BlockChild {
     return this.node.discard(offset, length);
   }
 
-  truncate(length: number): MaybePromise<void> {
+  truncate(length: number, preallocation: Preallocation = 'off'): MaybePromise<void> {
     if (!this.#mayWrite) throw this.#refusal('truncate', length);
-    return this.node.truncate(length);
+    return this.node.truncate(length, preallocation);
   }
 
   flush(): MaybePromise<void> {

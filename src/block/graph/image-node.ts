@@ -1,6 +1,6 @@
 /** The node of an opened format: guest offsets above, files below. Moves nothing itself: the loops of `io/` do. */
 import { isPromise, settle, start, type Co, type MaybePromise } from '../co.ts';
-import type { BlockLimits, FormatDriver, FormatImage, RequestFlags } from '../driver.ts';
+import type { BlockLimits, FormatDriver, FormatImage, Preallocation, RequestFlags } from '../driver.ts';
 import { BlockError } from '../error.ts';
 import type { BlockEvent } from '../events.ts';
 import type { Extent } from '../extent.ts';
@@ -150,8 +150,8 @@ export class ImageNode extends BlockNode implements ImageLayer {
     return this.image.flush === undefined ? start(this.#flushChildren()) : this.image.flush();
   }
 
-  protected performTruncate(length: number): MaybePromise<void> {
-    return start(this.#resize(length));
+  protected performTruncate(length: number, preallocation: Preallocation): MaybePromise<void> {
+    return start(this.#resize(length, preallocation));
   }
 
   protected performClose(): MaybePromise<void> {
@@ -168,12 +168,30 @@ export class ImageNode extends BlockNode implements ImageLayer {
 
   *#layerStatus(offset: number, length: number): Co<LayerStatus> {
     const extent = yield* settle(this.image.map(offset, length));
-    if (extent.kind !== 'data' || this.image.statusFromFile !== true) return statusOf(extent);
-    // The image is its file, byte for byte: where the file has holes, so has the disk.
+    const isFile = this.image.statusFromFile === true;
+    if (extent.kind !== 'data' || !(isFile || (yield* this.#mayHoldHoles()))) return statusOf(extent);
     const child = this.childFor(extent.child);
     const below = yield* settle(child.node.layerStatus(extent.hostOffset, extent.length));
-    return { ...statusOf(extent), length: Math.min(extent.length, below.length), data: below.data, zero: below.zero };
+    const status = { ...statusOf(extent), length: Math.min(extent.length, below.length), zero: below.zero };
+    // The image is its file, byte for byte: where the file has holes, so has the disk.
+    return isFile ? { ...status, data: below.data } : status;
   }
+
+  /**
+   * Whether clusters that are allocated may lie in holes of the file, as in an image that was made with preallocated metadata. Looked
+   * at once, and only where nothing changes: asking for each cluster costs a system call.
+   */
+  *#mayHoldHoles(): Co<boolean> {
+    if (!this.readOnly) return false;
+    if (this.#holes === undefined) {
+      const file = this.children.get('file');
+      const allocated = file === undefined ? undefined : yield* settle(file.allocatedSize());
+      const slack = Math.max((allocated ?? 0) / 9, 2 * this.image.allocationUnit);
+      this.#holes = allocated !== undefined && file !== undefined && allocated + slack < file.length;
+    }
+    return this.#holes;
+  }
+  #holes: boolean | undefined;
 
   *#allocatedSize(): Co<number | undefined> {
     let sum: number | undefined;
@@ -231,7 +249,7 @@ export class ImageNode extends BlockNode implements ImageLayer {
     if (end > last) yield* settle(this.writeInside(last, zeroBuffer(end - last), flags));
   }
 
-  *#resize(length: number): Co<void> {
+  *#resize(length: number, preallocation: Preallocation = 'off'): Co<void> {
     if (this.image.resize === undefined) {
       throw new BlockError('unsupported', `The size of a '${this.driver.name}' image cannot be changed`);
     }
@@ -241,7 +259,7 @@ export class ImageNode extends BlockNode implements ImageLayer {
       yield* this.tracker.makeSerialising(request, this.image.allocationUnit);
       const shown = Math.min(size, this.backingLength);
       if (shown > this.length) yield* this.#ownLastUnit(request);
-      yield* settle(this.image.resize(size, 'off', shown));
+      yield* settle(this.image.resize(size, preallocation, shown));
       this.clock.generation++;
     } finally {
       this.tracker.end(request);

@@ -7,6 +7,7 @@ import {
   type BlockDriver,
   type BlockLimits,
   type FormatImage,
+  type Preallocation,
   type RequestFlags,
 } from '../driver.ts';
 import { BlockError, withContext } from '../error.ts';
@@ -58,7 +59,7 @@ export abstract class BlockNode implements StatusLayer {
   protected abstract performWriteZeroes(offset: number, length: number, flags: RequestFlags): MaybePromise<void>;
   protected abstract performDiscard(offset: number, length: number): MaybePromise<void>;
   protected abstract performFlush(): MaybePromise<void>;
-  protected abstract performTruncate(length: number): MaybePromise<void>;
+  protected abstract performTruncate(length: number, preallocation: Preallocation): MaybePromise<void>;
   protected abstract performClose(): MaybePromise<void>;
   abstract allocatedSize(): MaybePromise<number | undefined>;
 
@@ -133,10 +134,10 @@ export abstract class BlockNode implements StatusLayer {
   }
 
   /** Changes the length, in bytes. */
-  truncate(length: number): MaybePromise<void> {
+  truncate(length: number, preallocation: Preallocation = 'off'): MaybePromise<void> {
     this.#checkWritable();
     this.bitmaps.checkResize(length);
-    return chain(this.performTruncate(length), () => this.bitmaps.resize(this.length));
+    return chain(this.performTruncate(length, preallocation), () => this.bitmaps.resize(this.length));
   }
 
   /** Closes the driver. The children are closed by the graph. */

@@ -19,7 +19,7 @@ export function* imageMap(
   const slice = new TimeSlice();
   let pending: BlockStatus | undefined;
   for (let position = offset; position < offset + length;) {
-    const status = yield* blockStatus(node, position, offset + length - position);
+    const status = asShown(yield* blockStatus(node, position, offset + length - position));
     if (pending !== undefined && continues(pending, status)) {
       pending = { ...pending, length: pending.length + status.length };
     } else {
@@ -30,4 +30,11 @@ export function* imageMap(
     yield* slice.pause();
   }
   if (pending !== undefined) onStatus(pending);
+}
+
+/** Of what lies past the end of a short backing file, QEMU says that it is the layer above that holds nothing there. */
+function asShown(status: BlockStatus): BlockStatus {
+  if (status.beyond !== true) return status;
+  const { beyond: _, ...others } = status;
+  return { ...others, depth: status.depth - 1, present: false };
 }

@@ -69,3 +69,30 @@ export function isZero(bytes: Uint8Array): boolean {
   for (let i = headLength + wordCount * 4; i < bytes.length; i++) if (bytes[i] !== 0) return false;
   return true;
 }
+
+/** Where two buffers of one length differ first, or -1. */
+export function firstDifference(one: Uint8Array, two: Uint8Array): number {
+  const length = one.length;
+  let at = 0;
+  if (one.byteOffset % 4 === 0 && two.byteOffset % 4 === 0) {
+    const words = Math.floor(length / 4);
+    const a = new Uint32Array(one.buffer, one.byteOffset, words);
+    const b = new Uint32Array(two.buffer, two.byteOffset, words);
+    let word = 0;
+    for (; word + 8 <= words; word += 8) {
+      const any =
+        (a[word]! ^ b[word]!) |
+        (a[word + 1]! ^ b[word + 1]!) |
+        (a[word + 2]! ^ b[word + 2]!) |
+        (a[word + 3]! ^ b[word + 3]!) |
+        (a[word + 4]! ^ b[word + 4]!) |
+        (a[word + 5]! ^ b[word + 5]!) |
+        (a[word + 6]! ^ b[word + 6]!) |
+        (a[word + 7]! ^ b[word + 7]!);
+      if (any !== 0) break;
+    }
+    at = word * 4;
+  }
+  for (; at < length; at++) if (one[at] !== two[at]) return at;
+  return -1;
+}

@@ -39,7 +39,8 @@ export function* blockStatus(top: StatusLayer, offset: number, length: number, b
   for (let layer: StatusLayer | undefined = top; layer !== undefined && layer !== base; layer = layer.below) {
     // A backing file that is shorter than its overlay answers zero for the rest, as if it held it.
     if (offset >= layer.length) {
-      return { offset, length: remaining, depth, present: layer !== top, data: false, zero: true, compressed: false };
+      const zero = { offset, length: remaining, data: false, zero: true, compressed: false };
+      return layer === top ? { ...zero, depth, present: false } : { ...zero, depth, present: true, beyond: true };
     }
     const status = yield* settle(layer.layerStatus(offset, Math.min(remaining, layer.length - offset)));
     if (status.present) return { ...status, offset, depth };
@@ -85,6 +86,7 @@ export function continues(first: BlockStatus, second: BlockStatus): boolean {
     first.data === second.data &&
     first.zero === second.zero &&
     first.compressed === second.compressed &&
+    first.beyond === second.beyond &&
     first.hostNode === second.hostNode &&
     (first.hostOffset === undefined
       ? second.hostOffset === undefined

@@ -1,10 +1,16 @@
 import type { GivenOption, OptionSpecs, ParsedArguments } from '../shared/arguments.ts';
 import { Failure } from '../shared/failure.ts';
-import type { Session } from '../shared/session.ts';
+import { cacheMode, type CacheMode } from '../shared/cache-mode.ts';
+import { parseKeyValues } from '../shared/key-values.ts';
+import type { ImageName, Session } from '../shared/session.ts';
+import { messageOf } from '../shared/words.ts';
+import { BlockError, loadSnapshot as loadSnapshotOf, startAsync, type BlockBackend } from '../../node/index.ts';
 
 /** One command of spindle-img. */
 export interface Command {
   readonly options: OptionSpecs;
+  /** The last word is an operand even if it begins with a dash. */
+  readonly lastIsOperand?: boolean;
   /** @returns the exit code. @throws Failure, and BlockError for what nobody put into better words */
   run(session: Session, given: Given): Promise<number>;
 }
@@ -45,18 +51,47 @@ export function wantsJson(given: Given): boolean {
 }
 
 /** The one image that a command is about, as its options name it. @throws Failure */
-export function onlyImage(given: Given): { name: string; format: string | undefined; imageOpts: boolean } {
+export function onlyImage(given: Given): ImageName {
   const [name, ...others] = given.operands;
   if (name === undefined || others.length > 0) {
     throw new Failure('Expecting one image file name', { pointsToHelp: true });
   }
-  return { name, format: formatOf(given), imageOpts: given.has('image-opts') };
+  return imageNamed(given, name, 'f');
 }
 
-function formatOf(given: Given): string | undefined {
-  const format = given.value('f');
-  if (format !== undefined && given.has('image-opts')) {
-    throw new Failure('--image-opts and --format are mutually exclusive');
+/** An image of several, with the option that says its format. @throws Failure */
+export function imageNamed(given: Given, name: string, formatKey: string): ImageName {
+  const format = given.value(formatKey);
+  const imageOpts = given.has('image-opts');
+  if (format !== undefined && imageOpts) throw new Failure('--image-opts and --format are mutually exclusive');
+  return { name, format, imageOpts };
+}
+
+/** `-T`. @throws Failure */
+export function sourceCache(given: Given, exitCode = 1): void {
+  const name = given.value('T');
+  if (name !== undefined && cacheMode(name) === undefined) {
+    throw new Failure(`Invalid source cache option: ${name}`, { exitCode });
   }
-  return format;
+}
+
+/** `-t`. @throws Failure */
+export function targetCache(given: Given, standard: string): CacheMode {
+  const name = given.value('t') ?? standard;
+  const mode = cacheMode(name);
+  if (mode === undefined) throw new Failure(`Invalid cache option: ${name}`);
+  return mode;
+}
+
+/** `-l`: the disk is then as it was at a snapshot. @throws Failure */
+export async function loadSnapshot(disk: BlockBackend, parameter: string): Promise<void> {
+  const values = parameter.startsWith('snapshot.') ? parseKeyValues(parameter) : {};
+  const selector =
+    Object.keys(values).length === 0 ? parameter : { id: values['snapshot.id'], name: values['snapshot.name'] };
+  try {
+    await startAsync(loadSnapshotOf(disk.node, selector));
+  } catch (error) {
+    const text = error instanceof BlockError && error.kind === 'not-found' ? "Can't find snapshot" : messageOf(error);
+    throw new Failure(`Failed to load snapshot: ${text}`);
+  }
 }

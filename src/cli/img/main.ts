@@ -1,18 +1,33 @@
 /** Which command it is, and how it ends. */
 import { BlockError } from '../../node/index.ts';
-import { parseArguments } from '../shared/arguments.ts';
+import { parseArguments, type ParsedArguments } from '../shared/arguments.ts';
 import { Failure, usageError } from '../shared/failure.ts';
 import { Session } from '../shared/session.ts';
 import type { Terminal } from '../shared/terminal.ts';
 import { ownMessage } from '../shared/words.ts';
 import { Given, type Command } from './command.ts';
+import { bench } from './bench.ts';
+import { check } from './check.ts';
+import { compare } from './compare.ts';
 import { create } from './create.ts';
 import { helpText, versionText } from './help.ts';
 import { info } from './info.ts';
+import { map } from './map.ts';
+import { measure } from './measure.ts';
+import { resize } from './resize.ts';
 
 const PROGRAM = 'spindle-img';
 
-const commands: Readonly<Record<string, Command>> = { create, info };
+const commands: Readonly<Record<string, Command>> = {
+  bench,
+  check,
+  compare,
+  create,
+  info,
+  map,
+  measure,
+  resize,
+};
 
 /**
  * Runs a command line.
@@ -46,13 +61,21 @@ async function dispatch(session: Session, argv: readonly string[]): Promise<numb
   if (command === undefined) {
     throw usageError(name.startsWith('-') ? `unrecognized option '${name}'` : `Command not found: ${name}`);
   }
-  const given = new Given(parseArguments(command.options, rest));
+  const given = new Given(readArguments(command, rest));
   if (given.has('h')) {
     session.out(helpText(session.graph.drivers));
     return 0;
   }
   for (const definition of given.values('object')) session.addObject(definition);
   return command.run(session, given);
+}
+
+function readArguments(command: Command, rest: readonly string[]): ParsedArguments {
+  if (command.lastIsOperand !== true) return parseArguments(command.options, rest);
+  if (rest.length < 2 && !rest.includes('-h') && !rest.includes('--help')) throw usageError('Not enough arguments');
+  if (rest.length < 2) return parseArguments(command.options, rest);
+  const { options, operands } = parseArguments(command.options, rest.slice(0, -1));
+  return { options, operands: [...operands, rest.at(-1)!] };
 }
 
 /** `-T` and `--trace` before the command are QEMU's tracing: there is nothing to trace here. */

@@ -242,7 +242,7 @@ describe('block status', () => {
       { offset: 2 * UNIT, length: 2 * UNIT, depth: 0, data: true, zero: false },
       { offset: 4 * UNIT, length: UNIT, depth: 0, data: false, zero: true },
       { offset: 5 * UNIT, length: BASE_SIZE - 5 * UNIT, depth: 1, data: true, zero: false },
-      { offset: BASE_SIZE, length: SIZE - BASE_SIZE, depth: 1, data: false, zero: true },
+      { offset: BASE_SIZE, length: SIZE - BASE_SIZE, depth: 0, data: false, zero: true },
     ]);
   });
 });

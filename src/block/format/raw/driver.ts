@@ -11,6 +11,7 @@ import {
   type FormatImage,
   type FormatInfo,
   type OpenContext,
+  type Preallocation,
 } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import { dataExtent, type Extent } from '../../extent.ts';
@@ -121,14 +122,19 @@ class RawImage implements FormatImage {
     return dataExtent(this.#file, this.#offset + offset, length, true);
   }
 
-  resize(virtualSize: number): MaybePromise<void> {
+  resize(virtualSize: number, preallocation: Preallocation): MaybePromise<void> {
     if (this.#hasSize) {
       throw new BlockError(
         'unsupported',
         "A raw image with a 'size' option is a window of its file and cannot be resized",
       );
     }
-    return chain(this.#file.truncate(this.#offset + virtualSize), () => {
+    const before = this.#virtualSize;
+    const reserve = (): MaybePromise<void> =>
+      preallocation === 'off' || virtualSize <= before
+        ? undefined
+        : this.#file.writeZeroes(this.#offset + before, virtualSize - before);
+    return chain(chain(this.#file.truncate(this.#offset + virtualSize), reserve), () => {
       this.#virtualSize = virtualSize;
     });
   }
