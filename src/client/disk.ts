@@ -7,6 +7,7 @@ import { callWith, type CallOptions } from './call.ts';
 import { DataPort } from './data-port.ts';
 import { exportStream } from './export-stream.ts';
 import type { WorkerLink } from './link.ts';
+import { DiskSnapshots } from './snapshots.ts';
 
 export interface ReadOptions {
   /**
@@ -57,6 +58,7 @@ export class Disk {
   /** Driver of the top node: `qcow2`, `raw` … */
   readonly format: string;
   readonly readOnly: boolean;
+  readonly snapshots: DiskSnapshots;
   readonly #id: number;
   readonly #link: WorkerLink;
   readonly #pool: BufferPool;
@@ -76,6 +78,12 @@ export class Disk {
     this.#link = link;
     this.#pool = pool;
     this.#data = new DataPort(opened.data, pool);
+    this.snapshots = new DiskSnapshots(
+      (begin) => this.#call((api) => begin(api, this.#id)),
+      ({ size }) => {
+        this.#size = size;
+      },
+    );
     this.#onClosed = onClosed;
     this.#forgetLink = link.onEnd((error) => this.#data.fail(error));
   }

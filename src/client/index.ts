@@ -17,6 +17,7 @@ export type {
   ProbedOptions,
   ProbeScore,
   ProtocolOptions,
+  SnapshotInfo,
   StoredFile,
 } from '../worker/api.ts';
 export type { CallOptions } from './call.ts';
@@ -31,4 +32,5 @@ export type {
   WriteOptions,
 } from './disk.ts';
 export type { BrowserFiles } from './files.ts';
+export type { AppliedState, ApplyOptions, DiskSnapshots, SnapshotOptions } from './snapshots.ts';
 export type { CreateSettings, OpenOptions, Spindle } from './spindle.ts';

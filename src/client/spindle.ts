@@ -30,6 +30,8 @@ export interface OpenOptions {
   readonly check?: boolean | undefined;
   /** Open to look at `info`, `map` and `check`: nothing that the image names is opened, and no data can be read. */
   readonly inspect?: boolean | undefined;
+  /** Show a snapshot instead of the disk: its id, or its name. Pass `'read-only': true` in the options with it. */
+  readonly snapshot?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -140,11 +142,12 @@ export class Spindle {
 }
 
 function openSettings(options: OpenOptions): OpenSettings {
-  const { allow, maxChainDepth, check = false, inspect = false } = options;
+  const { allow, maxChainDepth, check = false, inspect = false, snapshot } = options;
   return {
     allow: typeof allow === 'function' ? [] : [...(allow ?? [])],
     check,
     inspect,
+    snapshot,
     ...(maxChainDepth === undefined ? {} : { maxChainDepth }),
   };
 }

@@ -2,7 +2,7 @@
  * What the page and the worker say to each other, as types: the calls that comlink carries, and what they answer with. In a file
  * of its own so that a page's program takes in no code of the worker.
  */
-import type { CheckFix, CheckResult } from '../block/driver.ts';
+import type { CheckFix, CheckResult, SnapshotInfo } from '../block/driver.ts';
 import type { BlockStatus } from '../block/extent.ts';
 import type { ReferenceRequest } from '../block/graph/gate.ts';
 import type { NodeStatisticsSnapshot } from '../block/graph/statistics.ts';
@@ -11,7 +11,16 @@ import type { ImageProbe } from '../block/image/probe.ts';
 import type { StoredFile } from '../block/protocol/opfs/folder.ts';
 import type { BlockdevOptions, CreateOptions, ProtocolOptions } from './blockdev.ts';
 
-export type { BlockStatus, CheckFix, CheckResult, ImageInfo, ImageProbe, NodeStatisticsSnapshot, StoredFile };
+export type {
+  BlockStatus,
+  CheckFix,
+  CheckResult,
+  ImageInfo,
+  ImageProbe,
+  NodeStatisticsSnapshot,
+  SnapshotInfo,
+  StoredFile,
+};
 export type { CheckFinding } from '../block/driver.ts';
 export type { ProbeScore } from '../block/probe.ts';
 export type * from './blockdev.ts';
@@ -43,6 +52,8 @@ export interface OpenSettings {
   readonly check: boolean;
   /** Opened to be looked at: nothing that the image names is opened, and no guest data can be read. */
   readonly inspect: boolean;
+  /** Id or name of the snapshot that is shown instead of the disk: read-only opens only. */
+  readonly snapshot: string | undefined;
 }
 
 /** Asks the page whether an image may open a file. A comlink proxy. */
@@ -68,6 +79,15 @@ export interface OpenedExport {
   readonly pieces: MessagePort;
 }
 
+/** Worker's answer to `applySnapshot`. */
+export interface AppliedSnapshot {
+  readonly snapshot: SnapshotInfo;
+  /** Bytes: the size that the disk has now. */
+  readonly size: number;
+  /** The machine state that was kept with it, if it was asked for and there is one. */
+  readonly state: ArrayBuffer | undefined;
+}
+
 /**
  * The calls. `call` is a port over which a long call reports progress and hears that the page has given up; `wire.ts` has its
  * messages. Everything rejects with a BlockError.
@@ -88,6 +108,11 @@ export interface WorkerApi {
   check(disk: number, fix: CheckFix, call: MessagePort | undefined): Promise<CheckResult>;
   /** @returns the size that it has now, in bytes */
   resize(disk: number, size: number, shrink: boolean): Promise<number>;
+  listSnapshots(disk: number): Promise<SnapshotInfo[]>;
+  /** @param state of a machine, kept with the disk */
+  createSnapshot(disk: number, name: string, state: ArrayBuffer | undefined): Promise<SnapshotInfo>;
+  applySnapshot(disk: number, idOrName: string, withState: boolean): Promise<AppliedSnapshot>;
+  deleteSnapshot(disk: number, idOrName: string): Promise<void>;
   stats(disk: number): Promise<NodeStatistics>;
   export(disk: number, format: string, call: MessagePort | undefined): Promise<OpenedExport>;
   close(disk: number): Promise<void>;

@@ -1,7 +1,7 @@
 /** What a page has in the worker: a graph, and the disks that it opened. Each method is a call of `WorkerApi`. */
 import { releaseProxy, transfer, type ProxyMethods } from 'comlink';
 import { startAsync, type Co } from '../block/co.ts';
-import type { BlockdevOptions as CoreOptions, CheckFix, CheckResult } from '../block/driver.ts';
+import type { BlockdevOptions as CoreOptions, CheckFix, CheckResult, SnapshotInfo } from '../block/driver.ts';
 import { BlockError } from '../block/error.ts';
 import type { BlockStatus } from '../block/extent.ts';
 import type { BlockBackend } from '../block/graph/backend.ts';
@@ -15,10 +15,12 @@ import { openExport } from '../block/image/export.ts';
 import { imageInfo, type ImageInfo } from '../block/image/info.ts';
 import { imageMap } from '../block/image/map.ts';
 import { probeImage, type ImageProbe } from '../block/image/probe.ts';
+import { applySnapshot, deleteSnapshot, listSnapshots, loadSnapshot } from '../block/image/snapshot.ts';
 import { parseOptions } from '../block/options.ts';
 import { listFiles, openFile, renameFile, type StoredFile } from '../block/protocol/opfs/index.ts';
 import { findProtocol, parseFilename, type DriverSet } from '../block/registry.ts';
 import type {
+  AppliedSnapshot,
   FileQuestion,
   FileRequest,
   NodeStatistics,
@@ -31,6 +33,7 @@ import type { BlockdevOptions, CreateOptions, ProtocolOptions } from './blockdev
 import { withControl, type CallControl } from './call.ts';
 import { DataPort } from './data-port.ts';
 import { ExportPort } from './export-port.ts';
+import { createWithState, readState } from './machine-state.ts';
 
 /** A map of more extents than this is asked for in parts: it would take hundreds of megabytes. */
 const MAX_MAP_EXTENTS = 1_000_000;
@@ -69,6 +72,7 @@ export class Session implements WorkerApi {
       const opening = this.#graph.open(options as CoreOptions | string, policy).finally(() => release(question));
       const backend = await control.waitFor(opening, (late) => this.#graph.close(late));
       if (this.#ended) await this.#refuseLate(backend);
+      if (settings.snapshot !== undefined) await this.#show(backend, settings.snapshot);
       return this.#register(backend, settings.inspect);
     });
   }
@@ -122,6 +126,28 @@ export class Session implements WorkerApi {
     return backend.length;
   }
 
+  listSnapshots(disk: number): Promise<SnapshotInfo[]> {
+    return Promise.resolve([...listSnapshots(this.#disk(disk).backend.node)]);
+  }
+
+  createSnapshot(disk: number, name: string, state: ArrayBuffer | undefined): Promise<SnapshotInfo> {
+    const { node } = this.#disk(disk).backend;
+    return startAsync(createWithState(node, name, state));
+  }
+
+  async applySnapshot(disk: number, idOrName: string, withState: boolean): Promise<AppliedSnapshot> {
+    const { backend } = this.#disk(disk);
+    const snapshot = await startAsync(applySnapshot(backend.node, idOrName));
+    const state =
+      withState && snapshot.vmStateSize > 0 ? await startAsync(readState(backend.node, snapshot)) : undefined;
+    const applied = { snapshot, size: backend.length, state };
+    return state === undefined ? applied : transfer(applied, [state]);
+  }
+
+  async deleteSnapshot(disk: number, idOrName: string): Promise<void> {
+    await startAsync(deleteSnapshot(this.#disk(disk).backend.node, idOrName));
+  }
+
   stats(disk: number): Promise<NodeStatistics> {
     return Promise.resolve(statisticsOf(this.#disk(disk).backend.node));
   }
@@ -167,6 +193,16 @@ export class Session implements WorkerApi {
     const closed = await Promise.allSettled([...this.#disks.keys()].map((disk) => this.close(disk)));
     const failed = closed.find((result) => result.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
+  }
+
+  /** Shows a snapshot in place of the disk. @throws BlockError when it cannot; the disk is closed then */
+  async #show(backend: BlockBackend, snapshot: string): Promise<void> {
+    try {
+      await startAsync(loadSnapshot(backend.node, snapshot));
+    } catch (error) {
+      await this.#graph.close(backend);
+      throw error;
+    }
   }
 
   #register(backend: BlockBackend, inspect: boolean): OpenedDisk {

@@ -36,6 +36,8 @@ export interface V86Drives {
    * machine state, and a guest that is set back into the middle of one waits for its own timeout.
    */
   idle(): Promise<void>;
+  /** Forgets what was cached of the disks. Call it after writing to one by other means. */
+  invalidate(): void;
   /**
    * Flushes all disks and takes the hooks out, so that the disks can be closed. Stop the machine before.
    *
@@ -132,6 +134,10 @@ class AttachedDrives implements V86Drives {
 
   async idle(): Promise<void> {
     await Promise.all(this.#disks().map((disk) => disk.requests.idle()));
+  }
+
+  invalidate(): void {
+    for (const disk of this.#disks()) disk.invalidate();
   }
 
   async detach(): Promise<void> {

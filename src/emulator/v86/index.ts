@@ -17,3 +17,10 @@ export type { DriveErrorEvent, DriveOperation, ErrorAction, ReadErrorPolicy, Wri
 export type { EjectOptions, InsertOptions, V86RemovableDrive } from './removable.ts';
 export type { DiskStatistics } from './requests.ts';
 export type { DriveMedia } from './sizes.ts';
+export {
+  restoreMachine,
+  saveMachine,
+  type MachineSnapshots,
+  type V86Machine,
+  type V86StateEmulator,
+} from './snapshot.ts';

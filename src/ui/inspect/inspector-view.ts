@@ -7,6 +7,7 @@ import { CheckPanel } from './check-panel.ts';
 import { DownloadPanel } from './download-panel.ts';
 import { factsList, factsOf } from './facts.ts';
 import { MapPanel } from './map-panel.ts';
+import { SnapshotsPanel } from '../snapshots/snapshots-panel.ts';
 import { StatsPanel } from './stats-panel.ts';
 
 export interface InspectorActions extends ChainActions {
@@ -28,6 +29,7 @@ export class InspectorView {
   readonly #disk: Disk | undefined;
   readonly #map: MapPanel | undefined;
   readonly #download: DownloadPanel;
+  readonly #snapshots: SnapshotsPanel | undefined;
 
   constructor({ title, chain, disk, owned }: InspectorInput, actions: InspectorActions) {
     this.#disk = disk;
@@ -41,6 +43,7 @@ export class InspectorView {
             disk,
             chain.layers.map(({ name }) => name),
           );
+    this.#snapshots = disk?.format === 'qcow2' ? this.#snapshotsOf(disk, owned) : undefined;
     const check = disk === undefined ? undefined : new CheckPanel(disk, owned);
     this.element = h(
       'div',
@@ -77,12 +80,34 @@ export class InspectorView {
       ),
       this.#map?.element,
       h('div', { class: 'columns' }, check?.element, disk === undefined ? undefined : this.#download.element),
+      this.#snapshots?.element,
       disk === undefined ? undefined : new StatsPanel(disk).element,
+    );
+  }
+
+  /** Those of a person's own file are only shown: the page never writes to it. */
+  #snapshotsOf(disk: Disk, owned: boolean): SnapshotsPanel {
+    const { snapshots } = disk;
+    const change = {
+      save: async (name: string) => void (await snapshots.create({ name })),
+      restore: async ({ id }: { readonly id: string }) => {
+        await snapshots.apply(id);
+        await this.#map?.read();
+      },
+      delete: ({ id }: { readonly id: string }) => snapshots.delete(id),
+    };
+    return new SnapshotsPanel(
+      { list: () => snapshots.list(), ...(owned && !disk.readOnly && { change }) },
+      {
+        about: 'Earlier moments of this disk, kept in the image. From here the disk alone is saved and brought back.',
+        loss: 'What was written to the disk since then is lost, unless you save a snapshot of it before.',
+      },
     );
   }
 
   /** To be called once the element stands on the page. */
   async start(): Promise<void> {
+    await this.#snapshots?.read();
     await this.#map?.read();
   }
 

@@ -1,5 +1,5 @@
 /** A machine with all that is around it: screen, terminal, disk lights, buttons, and what to do when its disk fails. */
-import type { Spindle } from '../../client/index.ts';
+import type { Disk, Spindle } from '../../client/index.ts';
 import type { DriveErrorEvent } from '../../emulator/v86/index.ts';
 import type { Device } from '../images/device.ts';
 import { button, h, relabel } from '../parts/dom.ts';
@@ -7,6 +7,7 @@ import { errorView } from '../parts/error-view.ts';
 import { baseName, size } from '../parts/text.ts';
 import type { DemoManifest } from '../start/demo.ts';
 import { DownloadPanel } from '../inspect/download-panel.ts';
+import { SnapshotsPanel } from '../snapshots/snapshots-panel.ts';
 import { Lights } from './lights.ts';
 import { Machine, type MachineState } from './machine.ts';
 import { loadParts } from './parts.ts';
@@ -50,6 +51,8 @@ export class MachineView {
   });
   readonly #full = button('Full screen', () => begin(this.#screen.fullScreen()), { icon: 'expand' });
   readonly #download: DownloadPanel;
+  readonly #below = h('div', { class: 'columns' });
+  #snapshots: SnapshotsPanel | undefined;
   readonly #onPowerOff: () => Promise<void>;
   #machine: Machine | undefined;
   #waitsForDownload = false;
@@ -87,8 +90,9 @@ export class MachineView {
         h('span', { class: 'muted small' }, `${size(request.memory)} of memory`),
       ),
       h('div', { class: 'panes' }, this.#screen.element, this.#terminal.element),
-      this.#download.element,
+      this.#below,
     );
+    this.#below.append(this.#download.element);
     this.#enable(false);
   }
 
@@ -114,9 +118,31 @@ export class MachineView {
       throw error;
     }
     this.#download.setDisk(disk);
+    await this.#offerSnapshots(disk);
     this.#screen.connect(this.#machine.emulator);
     this.#enable(true);
     this.#terminal.focus();
+  }
+
+  /** Only where the machine's own image can hold them. */
+  async #offerSnapshots(disk: Disk): Promise<void> {
+    if (disk.readOnly || disk.format !== 'qcow2') return;
+    this.#snapshots = new SnapshotsPanel(
+      {
+        list: () => disk.snapshots.list(),
+        change: {
+          save: async (name) => void (await this.#machine!.saveSnapshot(name)),
+          restore: ({ id }) => this.#machine!.restoreSnapshot(id),
+          delete: ({ id }) => disk.snapshots.delete(id),
+        },
+      },
+      {
+        about: 'Keeps the machine and its disk as they are, together. Restoring one brings both back.',
+        loss: 'What the machine has done and written since then is lost, unless you save a snapshot of it before.',
+      },
+    );
+    this.#below.prepend(this.#snapshots.element);
+    await this.#snapshots.read();
   }
 
   get unflushed(): number {
@@ -182,6 +208,7 @@ export class MachineView {
 
   #enable(enabled: boolean): void {
     for (const each of [this.#pause, this.#reset, this.#power, this.#full]) each.disabled = !enabled;
+    this.#snapshots?.enable(enabled);
   }
 
   async #do(what: string, work: () => Promise<void>): Promise<void> {

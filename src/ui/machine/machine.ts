@@ -1,7 +1,15 @@
 /** A running PC: v86 over one disk. Knows nothing of the page but the element that the screen is drawn into. */
 import type { V86 } from 'v86';
-import type { Disk } from '../../client/index.ts';
-import { attachDrives, v86Disk, type DriveErrorEvent, type V86Drives } from '../../emulator/v86/index.ts';
+import type { Disk, SnapshotInfo } from '../../client/index.ts';
+import {
+  attachDrives,
+  restoreMachine,
+  saveMachine,
+  v86Disk,
+  type DriveErrorEvent,
+  type V86Drives,
+  type V86Machine,
+} from '../../emulator/v86/index.ts';
 import type { Device } from '../images/device.ts';
 import { MeteredDisk } from './metered-disk.ts';
 import type { MachineParts } from './parts.ts';
@@ -127,6 +135,28 @@ export class Machine {
 
   reset(): void {
     this.#emulator.restart();
+  }
+
+  /** Keeps memory and disk as they are now, together. The machine stands still meanwhile. */
+  saveSnapshot(name: string): Promise<SnapshotInfo> {
+    return saveMachine(this.#parts, this.#disk.snapshots, name);
+  }
+
+  /**
+   * Brings memory and disk back. One that was paused stays so.
+   *
+   * @throws BlockError; the machine is paused if its disk was set back and it was not
+   */
+  async restoreSnapshot(id: string): Promise<void> {
+    try {
+      await restoreMachine(this.#parts, this.#disk.snapshots, id);
+    } finally {
+      if (this.#state === 'running' && !this.#emulator.is_running()) this.#setState('paused');
+    }
+  }
+
+  get #parts(): V86Machine {
+    return { emulator: this.#emulator, drives: this.#drives };
   }
 
   /** Everything that the guest was told is written, on stable storage. */
