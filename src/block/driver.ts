@@ -363,6 +363,12 @@ export interface FormatImage {
   /** Snapshots inside the image. Missing: the format has none. */
   readonly snapshots?: SnapshotTable | undefined;
 
+  /**
+   * What names this version of the image, and which version of its parent it was made on, in formats that keep such a thing (VMDK's
+   * CIDs, the UUIDs of VDI and VHD). The core refuses a parent of the same format that is another one.
+   */
+  readonly lineage?: { readonly own: string; readonly parent?: string } | undefined;
+
   /** What the image remembers of its base's identity, a text that only the core understands. */
   readonly backingIdentity?: string | undefined;
   setBackingIdentity?(identity: string): MaybePromise<void>;

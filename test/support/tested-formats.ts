@@ -7,6 +7,7 @@ import { qed } from '../../src/block/format/qed/driver.ts';
 import { raw } from '../../src/block/format/raw/driver.ts';
 import { checkImage } from '../../src/block/image/check.ts';
 import { startAsync } from '../../src/block/co.ts';
+import { vdi } from '../../src/block/format/vdi/driver.ts';
 import { SECTOR_SIZE } from '../../src/block/limits.ts';
 import type { GuestDisk } from './guest-run.ts';
 import type { Random } from './random.ts';
@@ -33,6 +34,8 @@ export interface TestedFormat {
   open?(random: Random): Readonly<Record<string, unknown>>;
   /** Sizes of disks are multiples of it; default 512 bytes. */
   readonly sizeUnit?: number;
+  /** Bytes of the largest disk, for formats with large blocks: two or three of them. */
+  readonly maxSize?: number;
   /** Lengths whose multiples are interesting: block, what a table covers … */
   readonly boundaries: readonly number[];
   /** Operations that its disks cannot do. `resize` and `discard` are left out by themselves where the driver has none. */
@@ -52,6 +55,7 @@ export const testedFormats: readonly TestedFormat[] = [
     boundaries: [4096, 4 * 2 ** 20],
     grows: true,
   },
+  { driver: vdi, create: (random) => ({ static: random.chance(0.2) }), maxSize: 3 * 2 ** 20, boundaries: [2 ** 20] },
 ];
 
 const WEIGHTS = { write: 10, read: 2, zero: 4, discard: 3, flush: 3, reopen: 1, resize: 1 } as const;
@@ -79,7 +83,8 @@ export function subjectOf(format: TestedFormat): Subject {
 
 function chooseScenario(format: TestedFormat, random: Random, choice: ScenarioChoice): Scenario {
   const { driver, sizeUnit = SECTOR_SIZE, without = [] } = format;
-  const size = sizeUnit * random.between(1, Math.max(1, Math.floor(choice.maxSize / sizeUnit)));
+  const maxSize = Math.max(choice.maxSize, format.maxSize ?? 0);
+  const size = sizeUnit * random.between(1, Math.max(1, Math.floor(maxSize / sizeUnit)));
   const base = driver.capabilities.backing && random.chance(0.4) ? chooseBase(random, size) : undefined;
   const waits = random.chance(0.5);
   const left = new Set<Verb>([...without, ...(driver.capabilities.resize ? [] : ['resize' as const])]);
@@ -112,7 +117,7 @@ function chooseScenario(format: TestedFormat, random: Random, choice: ScenarioCh
       size,
       boundaries: [...format.boundaries, 4096],
       maxLength: random.pick([format.boundaries[0]! * 3, size]),
-      sizes: format.grows === true ? [choice.maxSize, choice.maxSize] : [sizeUnit, choice.maxSize],
+      sizes: format.grows === true ? [maxSize, maxSize] : [sizeUnit, maxSize],
       alignment: SECTOR_SIZE,
       weights,
     }),

@@ -4,8 +4,9 @@
  */
 import { sha256Hex } from '../../codec/sha256.ts';
 import { settle, type Co } from '../co.ts';
-import type { StorageIdentity } from '../driver.ts';
+import type { FormatImage, StorageIdentity } from '../driver.ts';
 import { BlockError } from '../error.ts';
+import { ImageNode } from './image-node.ts';
 import type { BlockNode } from './node.ts';
 import { StorageNode } from './storage-node.ts';
 
@@ -89,5 +90,23 @@ function isIdentity(value: unknown): value is BaseIdentity {
     typeof digest === 'string' &&
     (etag === undefined || typeof etag === 'string') &&
     (lastModifiedMs === undefined || Number.isSafeInteger(lastModifiedMs))
+  );
+}
+
+/**
+ * Compares what an image says of its parent with what the parent says of itself, where both are of a format that does.
+ *
+ * @throws BlockError `base-changed`
+ */
+export function checkLineage(nodeName: string, image: FormatImage, backing: BlockNode): void {
+  const wanted = image.lineage?.parent;
+  if (wanted === undefined || !(backing instanceof ImageNode)) return;
+  const found = backing.image.lineage?.own;
+  if (found === undefined || found === wanted || backing.driver.name !== image.info().format) return;
+  throw new BlockError(
+    'base-changed',
+    `'${nodeName}' stands on the version '${wanted}' of its parent, and this one is '${found}': it was changed since, or is another ` +
+      "image. Give the right one, or open with 'backing-identity': 'ignore'",
+    { node: nodeName, detail: { recorded: wanted, found } },
   );
 }

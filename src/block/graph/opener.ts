@@ -20,7 +20,7 @@ import type { Child } from './child.ts';
 import { FilterNode } from './filter-node.ts';
 import { allocatedAbove, readSmallFile } from './filter-opener.ts';
 import { passGate, type ReferencePolicy } from './gate.ts';
-import { decodeIdentity, difference, encodeIdentity, fileOf, identityOf } from './identity.ts';
+import { checkLineage, decodeIdentity, difference, encodeIdentity, fileOf, identityOf } from './identity.ts';
 import { ImageNode } from './image-node.ts';
 import type { BlockNode } from './node.ts';
 import { splitOptions, type GenericOptions, type SplitOptions } from './node-options.ts';
@@ -384,7 +384,9 @@ export class NodeOpener {
     backing: BlockNode,
     mode: GenericOptions['backing-identity'],
   ): Co<void> {
-    if (image.setBackingIdentity === undefined || mode === 'ignore') return;
+    if (mode === 'ignore') return;
+    checkLineage(node.nodeName, image, backing);
+    if (image.setBackingIdentity === undefined) return;
     const recorded = image.backingIdentity;
     if (recorded === undefined && node.readOnly) return;
     const found = yield* identityOf(backing);
