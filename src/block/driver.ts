@@ -19,6 +19,8 @@ export interface RequestFlags {
   readonly mayUnmap?: boolean;
   /** The write does not change what is read: copy-on-read, commit. */
   readonly writeUnchanged?: boolean;
+  /** Zeroes that would have to be written as data are refused. QEMU: BDRV_REQ_NO_FALLBACK. */
+  readonly noFallback?: boolean;
   /** Store the data compressed, if the format can. */
   readonly compressed?: boolean;
   /** What only the backing chain holds is written into this layer before it is given to the reader. QEMU: BDRV_REQ_COPY_ON_READ. */

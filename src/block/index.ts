@@ -42,6 +42,7 @@ export { convertImage } from './image/convert.ts';
 export { createImage, type CreateImageOptions, type CreateImageSettings } from './image/create.ts';
 export { ImageExport, openExport } from './image/export.ts';
 export { imageInfo, type ImageInfo, type SnapshotFacts } from './image/info.ts';
+export { debugPoints, topLayerHolds } from './image/debug.ts';
 export { imageMap } from './image/map.ts';
 export { measureImage, type ImageMeasure } from './image/measure.ts';
 export { probeImage, type ImageProbe } from './image/probe.ts';

@@ -58,11 +58,36 @@ function words(text: string): string[] {
   return [...text.matchAll(/'([^']*)'|\S+/g)].map((match) => match[1] ?? match[0]);
 }
 
+/** Two tools that must answer alike. */
+export interface ToolPair {
+  theirs(args: readonly string[]): Promise<ToolResult>;
+  ours(args: readonly string[]): Promise<ToolResult>;
+  /** What no two runs have in common is taken out. */
+  plain(text: string): string;
+}
+
+const imageTools: ToolPair = {
+  theirs: (args) => runTool('qemu-img', args),
+  ours: (args) => spindleImg(...args),
+  plain: (text) =>
+    text
+      .replaceAll(/(qemu|spindle)-img(?=: )/g, 'IMG')
+      .replaceAll(/'(qemu|spindle)-img --help'/g, "'IMG --help'")
+      // Two tools are never run in the same moment.
+      .replaceAll(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d/g, 'DATE')
+      .replaceAll(/"date-n?sec": \d+/g, '"date": 0')
+      .replaceAll(/completed in [\d.]+ seconds/g, 'completed'),
+};
+
 /** Runs a line in two copies of a folder, once with each tool, and compares. */
-export async function compareTools(fixture: string, work: string, line: TableLine): Promise<void> {
-  const theirs = join(work, 'theirs');
-  const ours = join(work, 'ours');
-  for (const folder of [theirs, ours]) {
+export async function compareTools(
+  fixture: string,
+  work: string,
+  line: TableLine,
+  tools: ToolPair = imageTools,
+): Promise<void> {
+  const folders = { theirs: join(work, 'theirs'), ours: join(work, 'ours') };
+  for (const folder of Object.values(folders)) {
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder);
     execFileSync('cp', ['-a', '--sparse=auto', `${fixture}/.`, folder]);
@@ -70,28 +95,22 @@ export async function compareTools(fixture: string, work: string, line: TableLin
   const before = process.cwd();
   try {
     for (const command of line.commands) {
-      process.chdir(theirs);
-      const wanted = await runTool('qemu-img', command);
-      process.chdir(ours);
-      const found = await spindleImg(...command);
-      expect(normalised(found, line.ownWords), command.join(' ')).toEqual(normalised(wanted, line.ownWords));
+      process.chdir(folders.theirs);
+      const wanted = await tools.theirs(command);
+      process.chdir(folders.ours);
+      const found = await tools.ours(command);
+      const [ours, theirs] = [found, wanted].map((result) => normalised(tools, result, line.ownWords));
+      expect(ours, command.join(' ')).toEqual(theirs);
     }
   } finally {
     process.chdir(before);
   }
-  for (const image of line.images) await sameImage(join(theirs, image), join(ours, image));
+  for (const image of line.images) await sameImage(join(folders.theirs, image), join(folders.ours, image));
 }
 
-function normalised({ code, stdout, stderr }: ToolResult, ownWords: boolean): ToolResult {
-  const plain = (text: string) =>
-    text
-      .replaceAll(/(qemu|spindle)-img(?=: )/g, 'IMG')
-      .replaceAll(/'(qemu|spindle)-img --help'/g, "'IMG --help'")
-      // Two tools are never run in the same moment.
-      .replaceAll(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d/g, 'DATE')
-      .replaceAll(/"date-n?sec": \d+/g, '"date": 0')
-      .replaceAll(/completed in [\d.]+ seconds/g, 'completed');
-  return { code, stdout: plain(stdout), stderr: ownWords ? (stderr === '' ? '' : 'MESSAGE') : plain(stderr) };
+function normalised(tools: ToolPair, { code, stdout, stderr }: ToolResult, ownWords: boolean): ToolResult {
+  const message = ownWords ? (stderr === '' ? '' : 'MESSAGE') : tools.plain(stderr);
+  return { code, stdout: tools.plain(stdout), stderr: message };
 }
 
 /** Both are there and hold the same disk, in qemu-img's eyes; ours passes its check. */

@@ -1,6 +1,6 @@
 /** The node of a filter: passes requests on to its child, changed, delayed or counted by the driver, never what is read. */
 import { chain, settle, start, type Co, type MaybePromise } from '../co.ts';
-import type { BlockLimits, Filter, FilterDriver, FilterLimits, RequestFlags } from '../driver.ts';
+import type { BlockLimits, Filter, FilterDriver, FilterLimits, Preallocation, RequestFlags } from '../driver.ts';
 import type { BlockEvent } from '../events.ts';
 import { AlignedIo } from '../io/align.ts';
 import { zeroBuffer } from '../io/buffers.ts';
@@ -141,8 +141,10 @@ export class FilterNode extends BlockNode {
     return this.filter.flush === undefined ? this.#file.flush() : this.filter.flush(this.#file);
   }
 
-  protected performTruncate(length: number): MaybePromise<void> {
-    return this.filter.truncate === undefined ? this.#file.truncate(length) : this.filter.truncate(this.#file, length);
+  protected performTruncate(length: number, preallocation: Preallocation): MaybePromise<void> {
+    return this.filter.truncate === undefined
+      ? this.#file.truncate(length, preallocation)
+      : this.filter.truncate(this.#file, length);
   }
 
   protected performClose(): MaybePromise<void> {

@@ -11,7 +11,7 @@ import { childPermissions } from './permission.ts';
 /** @see FilterContext.readFile */
 export function* readSmallFile(graph: BlockGraph, filename: string, maxBytes: number): Co<Uint8Array> {
   const options = { ...parseFilename(graph.drivers, filename), 'read-only': true };
-  const node = yield* settle(graph.add(options));
+  const node = yield* settle(graph.add(options, { asFile: true }));
   const child = graph.attach(
     'file',
     `reader of ${filename}`,

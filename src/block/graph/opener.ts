@@ -36,6 +36,8 @@ export interface OpenPolicy {
   /** Open to look at or to check: see `OpenFlags`. */
   readonly inspect?: boolean;
   readonly check?: boolean;
+  /** What is opened is the file of an image: nothing is probed. */
+  readonly asFile?: boolean;
 }
 
 /** Where in a tree a node is opened. */
@@ -69,7 +71,7 @@ export class NodeOpener {
   /** Opens a tree. If anything fails, all that it opened is closed again. */
   *open(options: BlockdevOptions | string): Co<BlockNode> {
     try {
-      return yield* this.#openNode(options, TOP);
+      return yield* this.#openNode(options, { ...TOP, isFile: this.#policy.asFile === true });
     } catch (error) {
       for (const node of this.#opened.toReversed()) yield* this.#graph.discardNode(node);
       for (const name of this.#names) this.#graph.releaseName(name);
@@ -250,7 +252,8 @@ export class NodeOpener {
       return this.#register(node);
     } catch (error) {
       for (const edge of attached) this.#graph.detach(edge);
-      throw withContext(error, { node: nodeName, driver: driver.name, op: 'open' });
+      // Without the node's name: no filter stands between an image and its backing file.
+      throw withContext(error, { driver: driver.name, op: 'open' });
     }
   }
 

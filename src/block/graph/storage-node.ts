@@ -97,6 +97,9 @@ export class StorageNode extends BlockNode {
       yield* settle(this.#afterWrite(offset + length, flags));
       return;
     }
+    if (flags.noFallback === true) {
+      throw new BlockError('unsupported', 'The storage cannot make zeroes without writing them');
+    }
     for (let done = 0; done < length;) {
       const part = Math.min(length - done, ZERO_BUFFER_BYTES);
       yield* settle(this.performWrite(offset + done, zeroBuffer(part), flags));

@@ -22,7 +22,7 @@ export interface ImageProbe extends ProbeResult {
  */
 export function* probeImage(graph: BlockGraph, file: BlockdevOptions | string): Co<ImageProbe> {
   const options = typeof file === 'string' ? parseFilename(graph.drivers, file) : file;
-  const node = yield* settle(graph.add({ ...options, 'read-only': true }));
+  const node = yield* settle(graph.add({ ...options, 'read-only': true }, { asFile: true }));
   const child = graph.attach('file', 'probe', node, ['data'], childPermissions(new Set(['data']), true));
   try {
     const filename = fileOf(node)?.filename ?? '';

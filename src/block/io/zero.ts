@@ -1,6 +1,7 @@
 /** The write-zeroes loop: one for all formats. */
 import { settle, type Co } from '../co.ts';
 import type { RequestFlags } from '../driver.ts';
+import { BlockError } from '../error.ts';
 import type { Extent } from '../extent.ts';
 import { ZERO_BUFFER_BYTES } from '../limits.ts';
 import { zeroBuffer } from './buffers.ts';
@@ -52,6 +53,9 @@ function* zeroPart(layer: ImageLayer, position: number, end: number, flags: Requ
   if (extent.kind === 'data' && extent.writable) {
     yield* settle(extent.child.writeZeroes(extent.hostOffset, extent.length, flags));
     return extent.length;
+  }
+  if (flags.noFallback === true) {
+    throw new BlockError('unsupported', 'The format cannot make a part of a cluster zero without writing it');
   }
   return yield* writeAllocating(layer, position, zeroBuffer(Math.min(extent.length, ZERO_BUFFER_BYTES)));
 }

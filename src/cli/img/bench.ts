@@ -4,7 +4,8 @@ import { cacheMode } from '../shared/cache-mode.ts';
 import { Failure } from '../shared/failure.ts';
 import { sizeArgument } from '../shared/sizes.ts';
 import { requestMessage } from '../shared/words.ts';
-import { COMMON_LONG, onlyImage, type Command, type Given } from './command.ts';
+import type { Given } from '../shared/arguments.ts';
+import { COMMON_LONG, onlyImage, type Command } from './command.ts';
 
 const INT_MAX = 2_147_483_647;
 const AIO_MODES: readonly string[] = ['threads', 'native', 'io_uring'];

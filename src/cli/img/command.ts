@@ -1,4 +1,4 @@
-import type { GivenOption, OptionSpecs, ParsedArguments } from '../shared/arguments.ts';
+import type { Given, OptionSpecs } from '../shared/arguments.ts';
 import { Failure } from '../shared/failure.ts';
 import { cacheMode, type CacheMode } from '../shared/cache-mode.ts';
 import { parseKeyValues } from '../shared/key-values.ts';
@@ -13,30 +13,6 @@ export interface Command {
   readonly lastIsOperand?: boolean;
   /** @returns the exit code. @throws Failure, and BlockError for what nobody put into better words */
   run(session: Session, given: Given): Promise<number>;
-}
-
-/** The options that a command was given. */
-export class Given {
-  readonly operands: readonly string[];
-  readonly #options: readonly GivenOption[];
-
-  constructor({ options, operands }: ParsedArguments) {
-    this.#options = options;
-    this.operands = operands;
-  }
-
-  has(key: string): boolean {
-    return this.#options.some((option) => option.key === key);
-  }
-
-  /** The last value that was given. */
-  value(key: string): string | undefined {
-    return this.#options.findLast((option) => option.key === key)?.value;
-  }
-
-  values(key: string): string[] {
-    return this.#options.filter((option) => option.key === key).map(({ value }) => value);
-  }
 }
 
 /** Long options that several commands have, with their keys. */

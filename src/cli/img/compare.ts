@@ -4,7 +4,8 @@ import { Failure, usageError } from '../shared/failure.ts';
 import { ProgressLine } from '../shared/progress.ts';
 import type { ImageName, Session } from '../shared/session.ts';
 import { requestMessage } from '../shared/words.ts';
-import { COMMON_LONG, imageNamed, sourceCache, type Command, type Given } from './command.ts';
+import type { Given } from '../shared/arguments.ts';
+import { COMMON_LONG, imageNamed, sourceCache, type Command } from './command.ts';
 
 /** Besides 0 for the same and 1 for different. */
 const EXIT = { open: 2, status: 3, read: 4 } as const;

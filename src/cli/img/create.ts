@@ -7,7 +7,8 @@ import { beside } from '../shared/paths.ts';
 import type { Session } from '../shared/session.ts';
 import { sizeArgument } from '../shared/sizes.ts';
 import { createMessage, openMessage } from '../shared/words.ts';
-import type { Command, Given } from './command.ts';
+import type { Given } from '../shared/arguments.ts';
+import type { Command } from './command.ts';
 import { formattingLine } from './create-line.ts';
 
 export const create: Command = {

@@ -1,12 +1,14 @@
 /** `info`: what an image is, and what it stands on. */
 import { imageInfo, listSnapshots, startAsync, type ImageInfo, type SnapshotInfo } from '../../node/index.ts';
 import { Failure } from '../shared/failure.ts';
-import { orderedEntries, prettyJson } from '../shared/json.ts';
+import { prettyJson } from '../shared/json.ts';
 import { beside } from '../shared/paths.ts';
 import type { ImageName, Session } from '../shared/session.ts';
+import { specificLines } from '../shared/specific.ts';
 import { humanSize } from '../shared/sizes.ts';
 import { snapshotList } from '../shared/snapshot-list.ts';
-import { COMMON_LONG, onlyImage, wantsJson, type Command, type Given } from './command.ts';
+import type { Given } from '../shared/arguments.ts';
+import { COMMON_LONG, onlyImage, wantsJson, type Command } from './command.ts';
 
 export const info: Command = {
   options: {
@@ -115,23 +117,4 @@ function backingLines({ info: found, fullBackingFilename }: Described): string[]
   const elsewhere = fullBackingFilename === name ? '' : ` (actual path: ${fullBackingFilename ?? name})`;
   const format = found['backing-filename-format'];
   return [`backing file: ${name}${elsewhere}`, ...(format === undefined ? [] : [`backing file format: ${format}`])];
-}
-
-function specificLines(found: ImageInfo): string[] {
-  const specific = found['format-specific'];
-  return specific === undefined ? [] : ['Format specific information:', ...nestedLines(specific.data, '    ')];
-}
-
-/** Plain data, one fact a line. Names are shown with spaces for their dashes. */
-function nestedLines(value: object, indent: string): string[] {
-  const entries = Array.isArray(value)
-    ? value.map((member: unknown, index) => [`[${index}]`, member] as const)
-    : orderedEntries(value as Readonly<Record<string, unknown>>).map(
-        ([key, member]) => [key.replaceAll('-', ' '), member] as const,
-      );
-  return entries.flatMap(([name, member]) =>
-    typeof member === 'object' && member !== null
-      ? [`${indent}${name}:`, ...nestedLines(member, `${indent}    `)]
-      : [`${indent}${name}: ${String(member)}`],
-  );
 }

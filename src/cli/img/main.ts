@@ -1,11 +1,11 @@
 /** Which command it is, and how it ends. */
 import { BlockError } from '../../node/index.ts';
-import { parseArguments, type ParsedArguments } from '../shared/arguments.ts';
+import { Given, parseArguments, type ParsedArguments } from '../shared/arguments.ts';
 import { Failure, usageError } from '../shared/failure.ts';
 import { Session } from '../shared/session.ts';
 import type { Terminal } from '../shared/terminal.ts';
 import { ownMessage } from '../shared/words.ts';
-import { Given, type Command } from './command.ts';
+import type { Command } from './command.ts';
 import { bench } from './bench.ts';
 import { check } from './check.ts';
 import { compare } from './compare.ts';

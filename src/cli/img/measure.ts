@@ -7,7 +7,8 @@ import { asksForHelp } from '../shared/key-values.ts';
 import type { Session } from '../shared/session.ts';
 import { sizeArgument } from '../shared/sizes.ts';
 import { ownMessage } from '../shared/words.ts';
-import { COMMON_LONG, imageNamed, loadSnapshot, wantsJson, type Command, type Given } from './command.ts';
+import type { Given } from '../shared/arguments.ts';
+import { COMMON_LONG, imageNamed, loadSnapshot, wantsJson, type Command } from './command.ts';
 
 export const measure: Command = {
   options: {

@@ -29,8 +29,23 @@ interface Known {
   readonly takesValue: boolean;
 }
 
-/** @throws Failure for options that are not known, and for missing values, in qemu-img's words */
-export function parseArguments(specs: OptionSpecs, given: readonly string[]): ParsedArguments {
+/** What is said of options that are not known, and of missing values. */
+export interface ArgumentWords {
+  unknown(argument: string, letter?: string): Error;
+  noValue(argument: string, letter?: string): Error;
+}
+
+const qemuImgWords: ArgumentWords = {
+  unknown: (argument) => usageError(`unrecognized option '${argument}'`),
+  noValue: (argument) => usageError(`missing argument for option '${argument}'`),
+};
+
+/** @param words default: qemu-img's. @throws what they make */
+export function parseArguments(
+  specs: OptionSpecs,
+  given: readonly string[],
+  words: ArgumentWords = qemuImgWords,
+): ParsedArguments {
   const options: GivenOption[] = [];
   const operands: string[] = [];
   const rest = [...given];
@@ -40,24 +55,25 @@ export function parseArguments(specs: OptionSpecs, given: readonly string[]): Pa
       operands.push(...rest);
       break;
     }
-    if (argument.startsWith('--')) options.push(longOption(specs, argument, rest));
-    else if (argument.startsWith('-') && argument.length > 1) options.push(...shortOptions(specs, argument, rest));
+    if (argument.startsWith('--')) options.push(longOption(specs, argument, rest, words));
+    else if (argument.startsWith('-') && argument.length > 1)
+      options.push(...shortOptions(specs, argument, rest, words));
     else operands.push(argument);
   }
   return { options, operands };
 }
 
-function longOption(specs: OptionSpecs, argument: string, rest: string[]): GivenOption {
+function longOption(specs: OptionSpecs, argument: string, rest: string[], words: ArgumentWords): GivenOption {
   const equals = argument.indexOf('=');
   const name = argument.slice(2, equals < 0 ? undefined : equals);
   const found = findLong(specs, name);
-  if (found === undefined) throw unrecognised(argument);
+  if (found === undefined) throw words.unknown(argument);
   if (!found.takesValue) {
-    if (equals >= 0) throw unrecognised(argument);
+    if (equals >= 0) throw words.unknown(argument);
     return { key: found.key, value: '' };
   }
   const value = equals >= 0 ? argument.slice(equals + 1) : rest.shift();
-  if (value === undefined) throw missing(argument);
+  if (value === undefined) throw words.noValue(argument);
   return { key: found.key, value };
 }
 
@@ -70,28 +86,44 @@ function findLong({ long }: OptionSpecs, name: string): Known | undefined {
   return key.endsWith(':') ? { key: key.slice(0, -1), takesValue: true } : { key, takesValue: false };
 }
 
-function shortOptions({ short }: OptionSpecs, argument: string, rest: string[]): GivenOption[] {
+function shortOptions({ short }: OptionSpecs, argument: string, rest: string[], words: ArgumentWords): GivenOption[] {
   const options: GivenOption[] = [];
   for (let at = 1; at < argument.length; at++) {
     const key = argument[at]!;
     const index = key === ':' ? -1 : short.indexOf(key);
-    if (index < 0) throw unrecognised(argument);
+    if (index < 0) throw words.unknown(argument, key);
     if (short[index + 1] !== ':') {
       options.push({ key, value: '' });
       continue;
     }
     const value = at + 1 < argument.length ? argument.slice(at + 1) : rest.shift();
-    if (value === undefined) throw missing(argument);
+    if (value === undefined) throw words.noValue(argument, key);
     options.push({ key, value });
     break;
   }
   return options;
 }
 
-function unrecognised(argument: string) {
-  return usageError(`unrecognized option '${argument}'`);
-}
+/** The options that a command was given. */
+export class Given {
+  readonly operands: readonly string[];
+  readonly #options: readonly GivenOption[];
 
-function missing(argument: string) {
-  return usageError(`missing argument for option '${argument}'`);
+  constructor({ options, operands }: ParsedArguments) {
+    this.#options = options;
+    this.operands = operands;
+  }
+
+  has(key: string): boolean {
+    return this.#options.some((option) => option.key === key);
+  }
+
+  /** The last value that was given. */
+  value(key: string): string | undefined {
+    return this.#options.findLast((option) => option.key === key)?.value;
+  }
+
+  values(key: string): string[] {
+    return this.#options.filter((option) => option.key === key).map(({ value }) => value);
+  }
 }

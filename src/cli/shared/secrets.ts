@@ -2,24 +2,18 @@
 import { readFileSync } from 'node:fs';
 import type { BlockGraph } from '../../node/index.ts';
 import { Failure } from './failure.ts';
-import { pairs } from './key-values.ts';
 import { systemMessage } from './words.ts';
 
 /**
- * Gives a graph the secret that an option describes.
+ * Gives a graph a secret.
  *
- * @param definition `secret,id=NAME,data=TEXT` or `secret,id=NAME,file=PATH`, with `format=raw` or `base64`
+ * @param values `data=TEXT` or `file=PATH`, with `format=raw` or `base64`
  * @throws Failure
  */
-export function addSecret(graph: BlockGraph, definition: string): void {
-  const [kind, ...rest] = definition.split(',');
-  const type = kind!.replace(/^qom-type=/, '');
-  if (type !== 'secret') throw new Failure(`invalid object type: ${type}`);
-  const values = Object.fromEntries(pairs(rest.join(','))) as Partial<Record<string, string>>;
-  const { id, data, file, format = 'raw', ...others } = values;
+export function addSecret(graph: BlockGraph, id: string, values: Readonly<Partial<Record<string, string>>>): void {
+  const { data, file, format = 'raw', ...others } = values;
   const unknown = Object.keys(others)[0];
   if (unknown !== undefined) throw new Failure(`Parameter '${unknown}' is unexpected`);
-  if (id === undefined) throw new Failure("Parameter 'id' is missing");
   if (format !== 'raw' && format !== 'base64') throw new Failure(`Invalid parameter '${format}'`);
   graph.secrets.add(id, decode(readSecret(data, file), format));
 }

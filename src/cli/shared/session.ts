@@ -12,8 +12,9 @@ import type { BlockGraph, OpenPolicy, ReferenceRequest } from '../../node/index.
 import { Failure } from './failure.ts';
 import { parseKeyValues } from './key-values.ts';
 import { beside } from './paths.ts';
-import { addSecret } from './secrets.ts';
+import { addObject } from './objects.ts';
 import type { Terminal } from './terminal.ts';
+import { withTestedFormat } from './probing.ts';
 import { openMessage } from './words.ts';
 
 /** An image as it is named on a command line. */
@@ -62,9 +63,9 @@ export class Session {
     this.terminal.error(`${this.program}: ${message}\n`);
   }
 
-  /** `--object secret,id=…,data=…` or `file=…`. @throws Failure */
+  /** `--object secret,…` or `throttle-group,…`. @throws Failure */
   addObject(definition: string): void {
-    addSecret(this.graph, definition);
+    addObject(this.graph, definition);
   }
 
   /**
@@ -74,14 +75,23 @@ export class Session {
    */
   async open(image: ImageName, settings: OpenSettings): Promise<BlockBackend> {
     try {
-      const options = await this.#nodeOptions(image, settings);
-      const backend = await this.graph.open(options, policy(settings));
-      this.#open.add(backend);
-      return backend;
+      return await this.openImage(image, settings);
     } catch (error) {
       if (error instanceof Failure) throw error;
       throw new Failure(`Could not open '${image.name}': ${openMessage(error)}`);
     }
+  }
+
+  /** As `open`, with errors as they come. @param change what is to be opened instead, such as a filter above the image */
+  async openImage(
+    image: ImageName,
+    settings: OpenSettings,
+    change: (options: BlockdevOptions) => BlockdevOptions | Promise<BlockdevOptions> = (options) => options,
+  ): Promise<BlockBackend> {
+    const options = await change(await this.#nodeOptions(image, settings));
+    const backend = await this.graph.open(options, policy(settings));
+    this.#open.add(backend);
+    return backend;
   }
 
   /** Closes an image, with everything written. @throws BlockError */
@@ -106,7 +116,10 @@ export class Session {
   }
 
   async #nodeOptions(image: ImageName, settings: OpenSettings): Promise<BlockdevOptions> {
-    const given = this.#givenOptions(image);
+    const given = await withTestedFormat(this.#givenOptions(image), async (filename) => {
+      const file = this.fileOptions(filename);
+      return { driver: (await startAsync(probeImage(this.graph, file))).format, file };
+    });
     const generic = {
       ...(settings.readOnly ? { 'read-only': true } : {}),
       ...(settings.forceShare === true ? { 'force-share': true } : {}),

@@ -1,4 +1,5 @@
 /** Errors in the words in which QEMU's tools print them, where scripts could look for those. */
+import { getSystemErrorName } from 'node:util';
 import { BlockError } from '../../block/error.ts';
 
 /** What the C library says of the errors that files give. POSIX, strerror(3). */
@@ -19,6 +20,7 @@ const SYSTEM_MESSAGES: Readonly<Record<string, string>> = {
   ENOENT: 'No such file or directory',
   ENOSPC: 'No space left on device',
   ENOTDIR: 'Not a directory',
+  ENOTSUP: 'Operation not supported',
   ENXIO: 'No such device or address',
   EPERM: 'Operation not permitted',
   EROFS: 'Read-only file system',
@@ -41,6 +43,23 @@ export function systemMessage(error: unknown): string | undefined {
   return undefined;
 }
 
+const ERRNO_NAMES: Readonly<Partial<Record<string, string>>> = {
+  invalid: 'EINVAL',
+  unsupported: 'ENOTSUP',
+  permission: 'EPERM',
+  busy: 'EBUSY',
+  exists: 'EEXIST',
+};
+
+/** A failed request as the C library would name it, whatever failed. What a rule has injected is what the rule says. */
+export function strerror(error: unknown): string {
+  const known = systemMessage(error);
+  if (known !== undefined || !(error instanceof BlockError)) return known ?? messageOf(error);
+  const injected = error.context.detail?.['errno'];
+  const name = typeof injected === 'number' ? getSystemErrorName(-injected) : ERRNO_NAMES[error.kind];
+  return (name === undefined ? KIND_MESSAGES[error.kind] : SYSTEM_MESSAGES[name]) ?? SYSTEM_MESSAGES['EIO']!;
+}
+
 /** An error of a request, as the C library would name it: `Input/output error`. */
 export function requestMessage(error: unknown): string {
   const known = systemMessage(error) ?? (error instanceof BlockError ? KIND_MESSAGES[error.kind] : undefined);
@@ -56,6 +75,8 @@ export function openMessage(error: unknown): string {
   if (!(error instanceof BlockError)) return messageOf(error);
   const system = systemMessage(error);
   const { filename = '', driver = '', via = [] } = error.context;
+  const config = /^Could not read blkdebug config file(?=: )/.exec(error.message)?.[0];
+  if (config !== undefined) return `${config}: ${system ?? SYSTEM_MESSAGES['EIO']}`;
   const belowTop = 'Could not open backing file: '.repeat(via.length);
   if (system !== undefined) return `${belowTop}Could not open '${filename}': ${system}`;
   if (/^This is no | has at least \d+ bytes, this one /.test(error.message))

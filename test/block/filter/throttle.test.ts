@@ -166,7 +166,7 @@ describe('throttle', () => {
   });
 
   test.each([
-    [{ 'x-bps-total': 1, 'x-bps-read': 1 }, 'bps/iops total values and read/write values cannot be used'],
+    [{ 'x-bps-total': 1, 'x-bps-read': 1 }, 'bps/iops/max total values and read/write values cannot be used'],
     [{ 'x-iops-total-max': 5 }, 'bps_max/iops_max require corresponding bps/iops values'],
     [{ 'x-iops-total': 5, 'x-iops-total-max': 2 }, 'bps_max/iops_max cannot be lower than bps/iops'],
     [{ 'x-iops-total': 5, 'x-iops-total-max-length': 2 }, 'burst length set without burst rate'],

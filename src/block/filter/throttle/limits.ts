@@ -71,11 +71,7 @@ function checkTogether(buckets: Readonly<Record<BucketName, BucketLimits>>, iops
       (unit) => test(`${unit}-total`) && (test(`${unit}-read`) || test(`${unit}-write`)),
     );
     if (!both) continue;
-    throw invalid(
-      test === set
-        ? 'bps/iops total values and read/write values cannot be used at the same time'
-        : 'bps_max/iops_max total values and read/write values cannot be used at the same time',
-    );
+    throw invalid('bps/iops/max total values and read/write values cannot be used at the same time');
   }
   if (iopsSize > 0 && !(set('iops-total') || set('iops-read') || set('iops-write'))) {
     throw invalid('iops size requires an iops value to be set');

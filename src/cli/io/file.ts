@@ -1,0 +1,108 @@
+/** `open`, `close` and `reopen`. */
+import type { Given } from '../shared/arguments.ts';
+import { Failure } from '../shared/failure.ts';
+import { parseKeyValues } from '../shared/key-values.ts';
+import { UsageError, type IoCommand } from './command.ts';
+import { checkAioMode, checkCacheMode, discardMode, type OpenRequest } from './open-image.ts';
+
+/** The request that the options of the program and of `open` make. @throws Failure */
+export function openRequest(given: Given, path: string | undefined, imageOpts: boolean): OpenRequest {
+  for (const mode of given.values('t')) checkCacheMode(mode);
+  for (const mode of given.values('i')) checkAioMode(mode);
+  const discard = discardMode(given.value('d') ?? 'unmap');
+  const options: Record<string, unknown> = Object.assign({}, ...given.values('o').map(parseKeyValues));
+  const shared = {
+    readOnly: given.has('r'),
+    forceShare: given.has('U'),
+    copyOnRead: given.has('C'),
+    snapshot: given.has('s'),
+    discard,
+  };
+  if (imageOpts) return { ...shared, image: { name: path!, imageOpts: true }, shownName: undefined, options: {} };
+  if (path === undefined) {
+    const text = given.values('o').join(',');
+    return { ...shared, image: { name: text, imageOpts: true }, shownName: undefined, options: {} };
+  }
+  const { driver, ...own } = options;
+  const format = given.value('f') ?? (driver as string | undefined);
+  return { ...shared, image: { name: path, format }, shownName: path, options: own };
+}
+
+export const open: IoCommand = {
+  name: 'open',
+  aliases: ['o'],
+  usage: '[-rsCnkU] [-t cache] [-d discard] [-o options] [path]',
+  summary: 'opens an image',
+  help: `
+ Opens an image for all other commands.
+
+ -C, -- copy on read
+ -d, -- what becomes of discards: ignore or unmap
+ -i, -k, -n, -t, -- how QEMU does its I/O: checked, and without effect here
+ -o, -- options of the driver
+ -r, -- only read
+ -s, -- forget everything that is written
+ -U, -- others may write meanwhile (with -r)
+`,
+  words: [1, -1],
+  options: 'snCro:ki:t:d:U',
+  needsImage: false,
+  async run(context, given) {
+    if (given.operands.length > 1) throw new UsageError();
+    const path = given.operands[0];
+    if (path === undefined && !given.has('o')) throw new UsageError();
+    const request = openRequest(given, path, false);
+    if (context.isOpen) throw new Failure("file open already, try 'help close'");
+    await context.open(request);
+  },
+};
+
+export const close: IoCommand = {
+  name: 'close',
+  aliases: ['c'],
+  usage: '',
+  summary: 'closes the image',
+  words: [0, 0],
+  needsImage: true,
+  run: (context) => context.close(),
+};
+
+export const reopen: IoCommand = {
+  name: 'reopen',
+  usage: '[(-r|-w)] [-c cache] [-o options]',
+  summary: 'opens the image anew with other options',
+  help: `
+ Closes the image and opens it again; if that fails it is open as before.
+
+ -c, -- QEMU's cache mode: checked, and without effect here
+ -o, -- options of the driver
+ -r, -- only read
+ -w, -- read and write
+`,
+  words: [0, -1],
+  options: 'c:o:rw',
+  needsImage: true,
+  async run(context, given) {
+    for (const mode of given.values('c')) checkCacheMode(mode);
+    if (given.has('r') && given.has('w')) throw new Failure('Only one -r/-w option may be given');
+    if (given.operands.length > 0) throw new UsageError();
+    const before = context.request;
+    const changed: Record<string, unknown> = Object.assign({}, ...given.values('o').map(parseKeyValues));
+    checkOptions(context.disk.node.driver, changed);
+    const readOnly = given.has('r') || (before.readOnly && !given.has('w'));
+    if (readOnly === before.readOnly && Object.keys(changed).length === 0) return;
+    await context.reopen({ ...before, readOnly, options: { ...before.options, ...changed } });
+  },
+};
+
+interface WithOptions {
+  readonly openOptions?: Readonly<Record<string, unknown>>;
+  readonly options?: Readonly<Record<string, unknown>>;
+}
+
+/** @throws Failure for an option that the driver does not know */
+function checkOptions(driver: WithOptions, changed: Readonly<Record<string, unknown>>): void {
+  const known = driver.openOptions ?? driver.options ?? {};
+  const unknown = Object.keys(changed).find((name) => !Object.hasOwn(known, name));
+  if (unknown !== undefined) throw new Failure(`Cannot change the option '${unknown}'`);
+}

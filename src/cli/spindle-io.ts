@@ -1,0 +1,11 @@
+#!/usr/bin/env node
+/** `spindle-io`: the process around the commands. */
+import { createInterface } from 'node:readline';
+import { runIo } from './io/main.ts';
+import { processTerminal } from './shared/terminal.ts';
+
+async function* typedLines(): AsyncGenerator<string, void> {
+  yield* createInterface({ input: process.stdin, terminal: false });
+}
+
+process.exitCode = await runIo(process.argv.slice(2), processTerminal(), typedLines());

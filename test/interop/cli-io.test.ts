@@ -1,0 +1,125 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ioTools, plainIo, spindleIo } from '../support/cli-io.ts';
+import { makeCliFixture } from '../support/cli-fixture.ts';
+import { compareTools, tableLines } from '../support/cli-table.ts';
+import { describeWithQemu, runTool, TemporaryFolder } from '../support/qemu.ts';
+
+const TABLE = `
+  # Reading and verifying
+  -f qcow2 data.qcow2 -c 'read 0 64k' -c 'read -v 0 100' -c 'read -q 0 512' -c 'read -C 0 512' -c 'r 1k 1'
+  -f qcow2 data.qcow2 -c 'read -P 0 0 64k' -c 'read -P 0 -s 10 -l 20 0 512' -c 'read -P 0xff 1M 512' -c 'read -p 0 1'
+  -f qcow2 data.qcow2 -c 'read -P 0 -l 1k 0 512' -c 'read -s 1 0 512' -c 'read -l 1 0 512' -c 'read -P 300 0 1'
+  -f qcow2 data.qcow2 -c 'read -P x 0 1' -c 'read -P 010 0 1' -c 'read -s x 0 1' -c 'read -l x 0 1'
+  -f qcow2 data.qcow2 -c 'read x 1' -c 'read 0 x' -c 'read 0 3G' -c 'read 9E 1' -c 'read 0x200 1' -c 'read 1.5k 1'
+  -f qcow2 data.qcow2 -c 'read' -c 'read 0' -c 'read 0 1 2' -c 'read -Z 0 1' -c 'read -1 1' -c 'read 0 1 -q'
+  -f qcow2 data.qcow2 -c 'read 900M 1' -c 'read -b 0 512' -c 'read -b 1 511'
+  -f qcow2 data.qcow2 -c 'readv 0 512 512' -c 'readv -v 3 7 9' -c 'readv -P 9 0 512' -c 'readv -q 0 1'
+  -f qcow2 data.qcow2 -c 'readv 0 x' -c 'readv 0 3G' -c 'readv 0' -c 'readv 0 0' -c 'readv 900M 1'
+  -r -f raw data.raw -c 'read -v 0 64' -c 'map' -c 'length'
+  # Writing
+  -f qcow2 data.qcow2 -c 'write 0 64k' -c 'read -P 0xcd 0 64k' -c 'write -P 7 1000 3000' -c 'read -P 7 1000 3000' => data.qcow2
+  -f qcow2 data.qcow2 -c 'write -z 0 64k' -c 'write -zu 64k 128k' -c 'map' -c 'read -P 0 0 192k' => data.qcow2
+  -f qcow2 data.qcow2 -c 'write -u 0 1' -c 'write -n 0 1' -c 'write -bz 0 1' -c 'write -z -P 1 0 1' -c 'write -bf 0 1' -c 'write -cf 0 64k'
+  -f qcow2 data.qcow2 -c 'write 0 3G' -c 'write x 1' -c 'write 0 x' -c 'write -P 256 0 1' -c 'write 900M 1'
+  -f qcow2 data.qcow2 -c 'write -s text.txt 100 1000' -c 'read -v 100 40' -c 'write -s nofile 0 1' -c 'write -s nothing 0 1' => data.qcow2
+  -f qcow2 data.qcow2 -c 'write -f 0 512' -c 'write -zf 0 512' -c 'write -C 0 512' -c 'write -q 0 512' -c 'w -p 0 1' => data.qcow2
+  -f qcow2 empty.qcow2 -c 'write -zn 0 64k' -c 'map' => empty.qcow2
+  -f qcow2 data.qcow2 -c 'writev 0 512 1k' -c 'writev -P 5 1k 3 4 5' -c 'writev -q 9k 1' -c 'writev 0' -c 'writev 0 x' => data.qcow2
+  -f qcow2 top.qcow2 -c 'write 100 100' -c 'read 0 64k' -c 'map' -c 'alloc 0 64k' => top.qcow2
+  -f raw data.raw -c 'write 0 1k' -c 'discard 0 64k' -c 'read -P 0 0 64k' => data.raw
+  -f raw data.raw -c 'write -c 0 512' -c 'write -b 0 512' -c 'read -b 0 512'
+  -r -f qcow2 data.qcow2 -c 'write 0 1' -c 'discard 0 1' -c 'truncate 1M' -c 'flush' -c 'writev 0 1' -c 'aio_write 0 1'
+  # Requests beside the commands
+  -f qcow2 data.qcow2 -c 'aio_write -P 3 0 512' -c 'length' -c 'aio_flush' -c 'aio_read 512 512' -c 'aio_flush' => data.qcow2
+  -f qcow2 data.qcow2 -c 'aio_read -P 9 0 512' -c 'aio_flush' -c 'aio_read -v 0 20' -c 'aio_flush' -c 'aio_read -C 0 1' -c 'aio_flush' -c 'aio_read -q 0 1'
+  -f qcow2 data.qcow2 -c 'aio_write -z 0 64k' -c 'aio_flush' -c 'aio_write -z 0 1 1' -c 'aio_write -u 0 1' => data.qcow2
+  -f qcow2 data.qcow2 -c 'aio_read -i 0 512' -c 'aio_write -i 0 512' -c 'aio_read 900M 1' -c 'aio_flush' -c 'aio_write 900M 1' -c 'close'
+  # What the image is
+  -f qcow2 data.qcow2 -c 'info' -c 'length' -c 'map' -c 'alloc 0' -c 'alloc 0 1M' -c 'alloc 1 1M' -c 'alloc 1000G'
+  -f qcow2 old.qcow2 -c 'info' -c 'i' -c 'l'
+  -f raw data.raw -c 'info' -c 'alloc 0' -c 'alloc x' -c 'alloc 0 x'
+  -f qcow2 data.qcow2 -c 'map 1' -c 'length 1' -c 'flush 1' -c 'alloc' -c 'alloc 1 2 3'
+  -f qcow2 empty.qcow2 -c 'truncate 8M' -c 'length' -c 'truncate 1M' -c 'length' -c 'truncate 1000' -c 'truncate x' -c 'truncate' => empty.qcow2
+  -f qcow2 empty.qcow2 -c 'truncate -m foo 1' -c 'truncate -m metadata 16M' -c 'length' -c 'truncate -x 1' => empty.qcow2
+  -f raw data.raw -c 'truncate 8M' -c 'length' -c 'truncate -m full 9M' -c 'length' -c 'map' => data.raw
+  -f qcow2 data.qcow2 -c 'discard 0 1M' -c 'discard -q 0 1' -c 'discard -C 0 1' -c 'discard 0 x' -c 'discard 900M 1' -c 'discard 0' -c 'map' => data.qcow2
+  # Opening, closing
+  -f qcow2 data.qcow2 -c 'close' -c 'read 0 1' -c 'close' -c 'open data.raw' -c 'info' -c 'open x'
+  -c 'length' -c 'open' -c 'open -o driver=qcow2 data.qcow2' -c 'length' -c 'close' -c 'open -r -o driver=raw data.raw' -c 'write 0 1' -c 'length'
+  -c 'open nofile' -c 'open -o driver=foo data.qcow2' -c 'open -o driver=qcow2 data.raw' -c 'open -x'
+  -c 'open -o driver=null-co,size=1M' -c 'length' -c 'read -q 0 512'
+  -f qcow2 data.qcow2 -c 'reopen -r' -c 'write 0 1' -c 'reopen -w' -c 'write 0 512' -c 'reopen -r -w' -c 'reopen -x' -c 'reopen x' => data.qcow2
+  -f qcow2 data.qcow2 -c 'reopen -c none' -c 'reopen -c foo' -c 'reopen -o foo=on' -c 'reopen' -c 'length'
+  -f qcow2 data.qcow2 -c 'write -q 0 512' -c 'quit' -c 'length'
+  -f qcow2 data.qcow2 -c 'foo' -c '' -c ' length ' -c 'length;length' -c 'sleep' -c 'sleep x' -c 'sleep 1'
+  nofile
+  -f foo data.qcow2
+  -f qcow2 data.raw
+  -f qcow2 orphan.qcow2 -c length
+  a b
+  -Z
+  -f
+  --foo
+  --cmd
+  -h
+  -t foo data.qcow2
+  -d foo data.qcow2
+  -i foo data.qcow2
+  -t none -d ignore -i threads -k -m -f qcow2 data.qcow2 -c 'read -q 0 512'
+  -U -f qcow2 data.qcow2 -c length
+  -r -U -f qcow2 data.qcow2 -c length
+  -C -f qcow2 top.qcow2 -c 'read 0 64k' -c 'map' => top.qcow2
+  -r -C -f qcow2 data.qcow2 -c length
+  -s -f qcow2 data.qcow2 -c 'write -P 9 0 512' -c 'read -P 9 0 512' => data.qcow2
+  --image-opts driver=qcow2,file.filename=data.qcow2 -c length
+  --image-opts -f raw driver=qcow2,file.filename=data.qcow2
+  --image-opts driver=raw,offset=512,size=1024,file.filename=data.raw -c length -c 'read -v 0 16'
+  --object foo,id=x data.qcow2
+  --object secret,id=s,data=x -f qcow2 data.qcow2 -c length
+  --object throttle-group,id=tg,x-iops-total=5,x-iops-read=1
+  --object throttle-group,id=tg,x-iops-total=100 --image-opts driver=throttle,throttle-group=tg,file.driver=qcow2,file.file.filename=data.qcow2 -c 'read -q 0 512' -c length
+  --image-opts driver=throttle,throttle-group=no,file.driver=raw,file.file.filename=data.raw
+  data.raw -c 'read -q 0 512'
+  json:{"driver":"qcow2","file":{"driver":"blkdebug","image":{"driver":"file","filename":"data.qcow2"}}} -c 'read -q 0 512'
+  # Filters
+  -f qcow2 blkdebug::data.qcow2 -c 'break foo A' -c 'break write_aio A' -c 'aio_write 0 512' -c 'wait_break A' -c 'resume A' -c 'aio_flush' -c 'resume A' => data.qcow2
+  -f qcow2 blkdebug::data.qcow2 -c 'break write_aio B' -c 'remove_break B' -c 'remove_break B' -c 'write -q 0 512' => data.qcow2
+  -f qcow2 data.qcow2 -c 'break write_aio A' -c 'resume A' -c 'remove_break A' -c 'wait_break' -c 'break x'
+  -f qcow2 blkdebug:nofile.conf:data.qcow2
+  blkdebug:nothing
+  blkverify:nothing
+  blkverify:empty.raw:empty.qcow2 -c 'write -P 5 1000 5000' -c 'read -P 5 1000 5000'
+  -f raw blkverify:data.raw:empty.qcow2 -c 'read 1M 512' -c length
+  --image-opts driver=qcow2,file.driver=blkdebug,file.image.filename=data.qcow2,file.inject-error.0.event=foo
+  --image-opts driver=qcow2,file.driver=blkdebug,file.image.filename=data.qcow2,file.inject-error.0.event=none,file.inject-error.0.iotype=xx
+  --image-opts driver=qcow2,file.driver=blkdebug,file.image.filename=data.qcow2,file.inject-error.0.event=none,file.inject-error.0.foo=xx
+  --image-opts driver=qcow2,file.driver=blkdebug,file.image.filename=data.qcow2,file.align=3
+  --image-opts driver=qcow2,file.driver=blkdebug,file.image.filename=data.qcow2,file.align=1024,file.max-transfer=1000
+  --image-opts driver=qcow2,file.driver=blkdebug,file.image.filename=data.qcow2,file.align=4096,file.max-transfer=65536 -c 'write -P 3 1000 200k' -c 'read -P 3 1000 200k' => data.qcow2
+  --image-opts driver=raw,file.driver=blkdebug,file.image.filename=data.raw,file.align=4096 -c 'write -P 3 1000 5000' => data.raw
+  --image-opts driver=copy-on-read,file.driver=qcow2,file.file.filename=top.qcow2 -c 'read 0 1k' -c 'map' => top.qcow2
+  --image-opts driver=qcow2,file.driver=preallocate,file.prealloc-size=1M,file.file.filename=data.qcow2 -c 'write 0 1M' => data.qcow2
+  # Debugging the program
+  -c 'help foo' -c 'help a b' -c 'sigraise' -c 'sigraise x' -c 'abort x'
+`;
+
+describeWithQemu('spindle-io beside qemu-io', () => {
+  const fixture = new TemporaryFolder();
+  const work = new TemporaryFolder();
+  beforeAll(() => makeCliFixture(fixture.path));
+  afterAll(() => {
+    fixture[Symbol.dispose]();
+    work[Symbol.dispose]();
+  });
+
+  test.each(tableLines(TABLE))('%s', async (_, line) => {
+    await compareTools(fixture.path, work.path, line, ioTools);
+  });
+
+  test('every command is listed, with the same arguments', async () => {
+    const usages = (text: string) => text.split('\n').filter((line) => line.includes(' -- '));
+    const theirs = usages(plainIo((await runTool('qemu-io', ['-c', 'help'])).stdout));
+    const ours = usages(plainIo((await spindleIo(['-c', 'help'])).stdout));
+    expect(ours.map((line) => line.split(' ')[0])).toEqual(theirs.map((line) => line.split(' ')[0]));
+  });
+});
