@@ -10,9 +10,12 @@ export class MemoryStorage implements Storage {
   /** Requests, and bytes that they moved, so far. */
   requests = 0;
   bytes = 0;
+  /** The external data file of an image that has one. */
+  readonly beside: MemoryStorage | undefined;
 
   constructor(initial: SparseBytes | Uint8Array) {
     this.content = initial instanceof Uint8Array ? SparseBytes.from(initial) : initial.copy();
+    this.beside = this.content.beside === undefined ? undefined : new MemoryStorage(this.content.beside);
   }
 
   getLength(): number {

@@ -12,6 +12,7 @@ import { checkStorage } from '../support/qcow2-check.ts';
 import { openScenario } from '../support/qcow2-scenario.ts';
 import { patternedBytes, Random } from '../support/random.ts';
 import type { Scenario } from '../support/scenario.ts';
+import { SparseBytes } from '../support/sparse-bytes.ts';
 import type { SoakCounts } from '../support/soak.ts';
 import { MemoryStorage } from './memory-storage.ts';
 import { mutate } from './mutations.ts';
@@ -62,7 +63,9 @@ interface Outcome {
 
 /** @returns whether the image could be opened as it is, and after a repair */
 async function exercise(scenario: Scenario, bytes: Uint8Array, random: Random): Promise<Outcome> {
-  const storage = new MemoryStorage(bytes);
+  const file = SparseBytes.from(bytes);
+  if (scenario.create['data_file'] !== undefined) file.beside = SparseBytes.from(new Uint8Array(scenario.size));
+  const storage = new MemoryStorage(file);
   qcow2.probe({ head: bytes.subarray(0, 4096), tail: bytes.subarray(-4096), size: bytes.length, filename: 'a.qcow2' });
   const found = await step('check', () => checkStorage(storage, 'none'));
   const disk = await step('open', () => openScenario(scenario, storage));

@@ -28,6 +28,8 @@ const recipes: Readonly<Record<string, Recipe>> = {
   metadata: { create: { cluster_size: 2048, preallocation: 'metadata' } },
   overlay: { create: { cluster_size: 1024, backing_file: 'base', backing_fmt: 'raw' }, base: 40_960 },
   subclusters: { create: { cluster_size: 16_384, extended_l2: true } },
+  dataFile: { create: { cluster_size: 4096, data_file: 'beside' } },
+  rawDataFile: { create: { cluster_size: 16_384, data_file: 'beside', data_file_raw: true, extended_l2: true } },
   slices: { create: { cluster_size: 4096, size: 5 * 2 ** 20 }, open: { 'l2-cache-entry-size': 512 } },
 };
 

@@ -1,4 +1,5 @@
 /** One image, two writers: QEMU's tools and this project take turns, and each must read what the other wrote. */
+import { existsSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { checkFile, expectSound } from '../support/qcow2-check.ts';
 import { openImage } from '../support/qcow2-file.ts';
@@ -7,6 +8,7 @@ import { LastingStorage } from '../support/scenario.ts';
 import { describeWithQemu, qemuCheck, qemuImg, runTool, TemporaryFolder } from '../support/qemu.ts';
 import { equalBytes, Random } from '../support/random.ts';
 import { SimulatedStorage } from '../support/simulated-storage.ts';
+import { SparseBytes } from '../support/sparse-bytes.ts';
 
 const KiB = 1024;
 const MiB = KiB ** 2;
@@ -19,6 +21,8 @@ interface Case {
   readonly backing: boolean;
   readonly extended?: boolean;
   readonly preallocation?: string;
+  /** An external data file, raw or not. */
+  readonly data?: 'raw' | 'plain';
   readonly size: number;
 }
 
@@ -50,6 +54,36 @@ const cases: readonly Case[] = [
     size: MiB + 512,
     extended: true,
     preallocation: 'metadata',
+  },
+  {
+    cluster_size: 4 * KiB,
+    refcount_bits: 16,
+    compat: '1.1',
+    lazy: false,
+    backing: false,
+    size: MiB + 512,
+    data: 'raw',
+  },
+  { cluster_size: 64 * KiB, refcount_bits: 16, compat: '1.1', lazy: true, backing: true, size: 3 * MiB, data: 'plain' },
+  {
+    cluster_size: 16 * KiB,
+    refcount_bits: 16,
+    compat: '1.1',
+    lazy: false,
+    backing: true,
+    size: MiB,
+    extended: true,
+    data: 'plain',
+  },
+  {
+    cluster_size: 16 * KiB,
+    refcount_bits: 16,
+    compat: '1.1',
+    lazy: false,
+    backing: false,
+    size: MiB + 512,
+    extended: true,
+    data: 'raw',
   },
 ].map((one) => (one.compat === '0.10' ? { ...one, refcount_bits: 16 } : one) as Case);
 
@@ -91,7 +125,7 @@ async function theirTurn(path: string, steps: readonly Step[]): Promise<void> {
   if (code !== 0) throw new Error(`qemu-io: ${stdout}${stderr}`);
 }
 
-async function ourTurn(file: Uint8Array, base: Uint8Array | undefined, steps: readonly Step[]) {
+async function ourTurn(file: SparseBytes, base: Uint8Array | undefined, steps: readonly Step[]) {
   const storage = new LastingStorage({ initial: file });
   const { graph, disk } = await openQcow2(storage, {}, baseOf(base));
   for (const step of steps) {
@@ -108,7 +142,7 @@ function baseOf(base: Uint8Array | undefined) {
   return base === undefined ? undefined : new SimulatedStorage({ initial: base, readOnly: true });
 }
 
-async function ourView(file: Uint8Array, base: Uint8Array | undefined): Promise<Uint8Array> {
+async function ourView(file: SparseBytes, base: Uint8Array | undefined): Promise<Uint8Array> {
   const storage = new LastingStorage({ initial: file, readOnly: true });
   const { graph, disk } = await openQcow2(storage, { 'read-only': true }, baseOf(base));
   const bytes = await readDisk(disk);
@@ -121,20 +155,22 @@ async function theirView(folder: TemporaryFolder, name: string): Promise<Uint8Ar
   return folder.read('view.raw');
 }
 
-function optionsOf(one: Case): Readonly<Record<string, unknown>> {
+/** QEMU looks for a data file from where it runs, so the name is a whole path. */
+function optionsOf(one: Case, folder: TemporaryFolder): Readonly<Record<string, unknown>> {
   return {
     size: one.size,
     cluster_size: one.cluster_size,
     compat: one.compat,
     ...(one.compat === '1.1' && { refcount_bits: one.refcount_bits, lazy_refcounts: one.lazy }),
     ...(one.extended === true && { extended_l2: true }),
+    ...(one.data !== undefined && { data_file: folder.file('data.raw'), data_file_raw: one.data === 'raw' }),
     ...(one.preallocation !== undefined && { preallocation: one.preallocation }),
     ...(one.backing && { backing_file: 'base.raw', backing_fmt: 'raw' }),
   };
 }
 
 async function makeTheirs(folder: TemporaryFolder, one: Case): Promise<void> {
-  const { size, ...others } = optionsOf(one);
+  const { size, ...others } = optionsOf(one, folder);
   const text = Object.entries(others).map(
     ([name, value]) => `${name}=${value === true ? 'on' : value === false ? 'off' : String(value)}`,
   );
@@ -148,6 +184,24 @@ async function expectSoundForQemu(folder: TemporaryFolder): Promise<void> {
   expect(counts?.leaks ?? 0, stderr).toBe(0);
 }
 
+/** The image's file, with its external data file beside it. */
+function readFiles(folder: TemporaryFolder): SparseBytes {
+  const content = SparseBytes.from(folder.read('image.qcow2'));
+  if (existsSync(folder.file('data.raw'))) content.beside = SparseBytes.from(folder.read('data.raw'));
+  return content;
+}
+
+function writeFiles(folder: TemporaryFolder, content: SparseBytes): void {
+  folder.write('image.qcow2', content);
+  if (content.beside !== undefined) folder.write('data.raw', content.beside);
+}
+
+/** A raw data file is an image of the disk of its own. */
+function expectRawView(folder: TemporaryFolder, one: Case, expected: Uint8Array, what: string): void {
+  if (one.data !== 'raw') return;
+  expect(equalBytes(folder.read('data.raw').subarray(0, expected.length), expected), what).toBe(true);
+}
+
 describeWithQemu('qcow2 images', () => {
   it.each(cases)('two writers take turns: %o', async (one) => {
     const seed = 1000 + cases.indexOf(one);
@@ -156,7 +210,7 @@ describeWithQemu('qcow2 images', () => {
     const base = one.backing ? new Uint8Array(Math.ceil(one.size / 1024) * 512).fill(0xba) : undefined;
     if (base !== undefined) folder.write('base.raw', base);
     if (random.chance(0.5)) await makeTheirs(folder, one);
-    else folder.write('image.qcow2', await makeQcow2(optionsOf(one)));
+    else writeFiles(folder, await makeQcow2(optionsOf(one, folder)));
     const expected = new Uint8Array(one.size);
     if (base !== undefined) expected.set(base.subarray(0, Math.min(base.length, one.size)));
     for (let turn = 0; turn < 2; turn++) {
@@ -164,14 +218,11 @@ describeWithQemu('qcow2 images', () => {
         const steps = chooseSteps(random, one).filter(({ verb }) => verb !== 'discard');
         applySteps(expected, steps);
         if (side === 'theirs') await theirTurn(folder.file('image.qcow2'), steps);
-        else folder.write('image.qcow2', await ourTurn(folder.read('image.qcow2'), base, steps));
+        else writeFiles(folder, await ourTurn(readFiles(folder), base, steps));
         await expectSoundForQemu(folder);
-        const file = folder.read('image.qcow2');
-        expectSound(
-          await checkFile(new LastingStorage({ initial: file }).content),
-          `seed ${seed}, ${side}`,
-          'forbidden',
-        );
+        const file = readFiles(folder);
+        expectSound(await checkFile(file), `seed ${seed}, ${side}`, 'forbidden');
+        expectRawView(folder, one, expected, `seed ${seed}: the data file, turn ${turn}, ${side}`);
         expect(
           equalBytes(await ourView(file, base), expected),
           `seed ${seed}: what we read, turn ${turn}, ${side}`,
@@ -183,10 +234,10 @@ describeWithQemu('qcow2 images', () => {
     }
     // Discards leave open what is read: both must read the same.
     const steps = chooseSteps(random, one);
-    folder.write('image.qcow2', await ourTurn(folder.read('image.qcow2'), base, steps));
+    writeFiles(folder, await ourTurn(readFiles(folder), base, steps));
     await expectSoundForQemu(folder);
     await theirTurn(folder.file('image.qcow2'), chooseSteps(random, one));
-    const file = folder.read('image.qcow2');
+    const file = readFiles(folder);
     expect(equalBytes(await ourView(file, base), await theirView(folder, 'image.qcow2'))).toBe(true);
   });
 
@@ -194,13 +245,13 @@ describeWithQemu('qcow2 images', () => {
     for (const one of cases) {
       using folder = new TemporaryFolder();
       if (one.backing) folder.write('base.raw', new Uint8Array(512));
-      folder.write('image.qcow2', await makeQcow2(optionsOf(one)));
+      writeFiles(folder, await makeQcow2(optionsOf(one, folder)));
       const theirs = JSON.parse(await qemuImg('info', '--output=json', folder.file('image.qcow2'))) as Record<
         string,
         unknown
       >;
       const storage = new LastingStorage({ initial: folder.read('image.qcow2') });
-      const { image } = await openImage(storage);
+      const { image } = await openImage(storage, {}, { inspect: true, readOnly: true });
       const info = image.info();
       expect({ data: info.specific, type: 'qcow2' }).toEqual(theirs['format-specific']);
       expect(info).toMatchObject({
@@ -244,7 +295,7 @@ describeWithQemu('qcow2 images', () => {
       const file = folder.read('image.qcow2');
       const view = await theirView(folder, 'image.qcow2');
       expect(view).toHaveLength(size - 1024 * 512);
-      expect(equalBytes(await ourView(file, undefined), view)).toBe(true);
+      expect(equalBytes(await ourView(SparseBytes.from(file), undefined), view)).toBe(true);
     }
   });
 });

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { extendedL2Subject, qcow2Subject, snapshotSubject } from '../support/qcow2-scenario.ts';
+import { dataFileSubject, extendedL2Subject, qcow2Subject, snapshotSubject } from '../support/qcow2-scenario.ts';
 import { runNthFailures } from './nth-failures.ts';
 
 // The last one: a soak showed that the model took a read beside a failing write for proof that it had not happened.
@@ -16,6 +16,10 @@ it.each([1, 2, 3])('the same with subclusters: seed %i', async (seed) => {
 
 it.each([1, 2, 3, 4])('the same with snapshots: seed %i', async (seed) => {
   expect((await runNthFailures(snapshotSubject, seed))['runs']).toBeGreaterThan(10);
+});
+
+it.each([1, 2, 3])('the same with an external data file: seed %i', async (seed) => {
+  expect((await runNthFailures(dataFileSubject, seed))['runs']).toBeGreaterThan(10);
 });
 
 it('is noticed when a storage answers and does nothing', async () => {

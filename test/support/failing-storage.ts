@@ -16,20 +16,24 @@ export interface FailureRule {
   readonly kind: 'io' | 'no-space' | 'lost';
 }
 
-export class FailingStorage implements Storage {
+/** A storage may have a second file on the same disk. */
+export interface Beside {
+  readonly beside?: Storage | undefined;
+}
+
+export class FailingStorage implements Storage, Beside {
   readonly synchronous: boolean;
   readonly readOnly: boolean;
   readonly limits: BlockLimits;
-  /** How many requests that count were made so far. */
-  counted = 0;
-  /** How many of them have failed. */
-  failures = 0;
   writeZeroes?: (offset: number, length: number, mayUnmap: boolean) => MaybePromise<void>;
   discard?: (offset: number, length: number) => MaybePromise<void>;
-  readonly #storage: Storage;
+  readonly #storage: Storage & Beside;
   readonly #rule: FailureRule;
+  readonly #counts: { counted: number; failures: number };
 
-  constructor(storage: Storage, rule: FailureRule) {
+  /** @param counts of another storage that this one is to be counted with */
+  constructor(storage: Storage & Beside, rule: FailureRule, counts = { counted: 0, failures: 0 }) {
+    this.#counts = counts;
     this.#storage = storage;
     this.#rule = rule;
     this.synchronous = storage.synchronous;
@@ -43,6 +47,21 @@ export class FailingStorage implements Storage {
     if (discard !== undefined) {
       this.discard = (offset, length) => this.#pass('discard', () => discard.call(storage, offset, length));
     }
+  }
+
+  /** How many requests that count were made so far. */
+  get counted(): number {
+    return this.#counts.counted;
+  }
+
+  /** How many of them have failed. */
+  get failures(): number {
+    return this.#counts.failures;
+  }
+
+  get beside(): Storage | undefined {
+    const { beside } = this.#storage;
+    return beside === undefined ? undefined : new FailingStorage(beside, this.#rule, this.#counts);
   }
 
   getLength(): MaybePromise<number> {
@@ -71,9 +90,9 @@ export class FailingStorage implements Storage {
 
   #pass(verb: StorageVerb, request: () => MaybePromise<void>): MaybePromise<void> {
     if (!this.#rule.verbs.includes(verb)) return request();
-    this.counted++;
+    this.#counts.counted++;
     if (this.counted < this.#rule.nth || this.counted >= this.#rule.nth + this.#rule.times) return request();
-    this.failures++;
+    this.#counts.failures++;
     if (this.#rule.kind === 'lost') return this.synchronous ? undefined : Promise.resolve();
     const error = new BlockError(this.#rule.kind, `The ${verb} number ${this.counted} was made to fail`);
     if (this.synchronous) throw error;

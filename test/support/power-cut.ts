@@ -78,7 +78,8 @@ function* replay({ initial, log }: LoggedStorage): Generator<Moment> {
       const ended = pending.find(({ id }) => id === event.id);
       if (ended !== undefined) ended.endedAt = position;
     } else if (event.kind === 'flush-begin') {
-      covered.set(event.id, new Set(pending.filter(({ endedAt }) => endedAt <= position)));
+      const isCovered = ({ endedAt, change }: Pending): boolean => endedAt <= position && change.file === event.file;
+      covered.set(event.id, new Set(pending.filter(isCovered)));
     } else {
       const stable = covered.get(event.id) ?? new Set<Pending>();
       pending.sort((left, right) => left.endedAt - right.endedAt || left.id - right.id);
@@ -160,6 +161,7 @@ function tear(change: Change, random: Random): Change[] | undefined {
 }
 
 function part(change: Exclude<Change, { kind: 'truncate' }>, start: number, end: number): Change {
-  if (change.kind === 'zero') return { kind: 'zero', offset: start, length: end - start };
-  return { kind: 'write', offset: start, data: change.data.subarray(start - change.offset, end - change.offset) };
+  const { file } = change;
+  if (change.kind === 'zero') return { kind: 'zero', offset: start, length: end - start, file };
+  return { kind: 'write', offset: start, file, data: change.data.subarray(start - change.offset, end - change.offset) };
 }

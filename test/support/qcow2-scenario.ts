@@ -12,7 +12,8 @@ import {
 import type { GuestDisk, GuestSnapshots } from './guest-run.ts';
 import { checkFile, expectSound } from './qcow2-check.ts';
 import { makeQcow2, openQcow2, readDisk } from './qcow2-session.ts';
-import { Random } from './random.ts';
+import { equalBytes, Random } from './random.ts';
+import type { Beside } from './failing-storage.ts';
 import {
   baseStorage,
   chooseBase,
@@ -23,7 +24,7 @@ import {
   type ScenarioChoice,
   type Subject,
 } from './scenario.ts';
-import type { SimulatedStorage, SimulatedStorageOptions } from './simulated-storage.ts';
+import { SimulatedStorage, type SimulatedStorageOptions } from './simulated-storage.ts';
 import type { SparseBytes } from './sparse-bytes.ts';
 import { generateWorkload } from './workload.ts';
 
@@ -31,15 +32,17 @@ const MANY_CHANGES = { write: 10, read: 2, zero: 4, discard: 3, flush: 3, reopen
 const WITH_SNAPSHOTS = { ...MANY_CHANGES, snapshot: 3, apply: 2, delete: 2 } as const;
 
 /** What a scenario's image has beside what every one may have. */
-type Variant = 'plain' | 'extended_l2' | 'snapshots';
+type Variant = 'plain' | 'extended_l2' | 'snapshots' | 'data_file';
 
 export function chooseScenario(random: Random, choice: ScenarioChoice, variant: Variant = 'plain'): Scenario {
-  const extended = variant === 'extended_l2';
+  const external = variant === 'data_file';
+  const extended = variant === 'extended_l2' || (external && random.chance(0.3));
   const minClusterBits = extended ? 14 : 9;
   const clusterSize = 2 ** random.between(minClusterBits, Math.max(minClusterBits, choice.maxClusterBits));
-  const version = random.chance(0.2) && !extended ? 2 : 3;
+  const version = random.chance(0.2) && !extended && !external ? 2 : 3;
   const size = SECTOR_SIZE * random.between(1, choice.maxSize / SECTOR_SIZE);
-  const base = random.chance(0.4) ? chooseBase(random, size) : undefined;
+  const isRaw = external && random.chance(0.5);
+  const base = random.chance(0.4) && !isRaw ? chooseBase(random, size) : undefined;
   const waits = random.chance(0.5);
   const preallocation = (base === undefined || extended) && random.chance(0.15) ? 'metadata' : 'off';
   const lazy = version === 3 && random.chance(0.25);
@@ -51,6 +54,7 @@ export function chooseScenario(random: Random, choice: ScenarioChoice, variant: 
       compat: version === 2 ? '0.10' : '1.1',
       ...(version === 3 && { refcount_bits: random.pick([1, 2, 4, 8, 16, 32, 64]), lazy_refcounts: lazy }),
       ...(extended && { extended_l2: true }),
+      ...(external && { data_file: 'beside', data_file_raw: isRaw }),
       ...(base !== undefined && { backing_file: 'base', backing_fmt: 'raw' }),
     },
     open: {
@@ -101,7 +105,7 @@ export async function scenarioStorage(
 }
 
 /** Opens the disk of a scenario as a guest has it. */
-export async function openScenario(scenario: Scenario, storage: Storage): Promise<GuestDisk> {
+export async function openScenario(scenario: Scenario, storage: Storage & Beside): Promise<GuestDisk> {
   const opened = await openQcow2(storage, scenario.open, baseStorage(scenario));
   return guestDisk(opened, () => openScenario(scenario, storage), snapshotsOf(opened, scenario, storage));
 }
@@ -160,7 +164,25 @@ export const snapshotSubject: Subject = {
   },
 };
 
+/** The same with an external data file. A raw one is a raw image of the disk at every moment. */
+export const dataFileSubject: Subject = {
+  ...qcow2Subject,
+  name: 'qcow2 with data_file',
+  choose: (random, choice) => chooseScenario(random, choice, 'data_file'),
+  async expectSound(scenario, content, what, leaks) {
+    await qcow2Subject.expectSound(scenario, content, what, leaks);
+    if (scenario.create['data_file_raw'] !== true) return;
+    const storage = new SimulatedStorage({ initial: content, readOnly: true });
+    const { graph, disk } = await openQcow2(storage, { 'read-only': true });
+    const shown = await readDisk(disk);
+    const raw = new Uint8Array(shown.length);
+    content.beside!.read(0, raw);
+    if (!equalBytes(shown, raw)) throw new Error(`${what}: the raw data file is not what the disk shows`);
+    await graph.close(disk);
+  },
+};
+
 /** A variant of qcow2 for a seed of the long tiers. */
 export function qcow2SubjectFor(seed: number): Subject {
-  return new Random(seed).fork().pick([qcow2Subject, extendedL2Subject, snapshotSubject]);
+  return new Random(seed).fork().pick([qcow2Subject, extendedL2Subject, snapshotSubject, dataFileSubject]);
 }

@@ -1,6 +1,6 @@
 /** What a simulation works on: an image, chosen by seed, and what a guest does to it. The same for every format. */
-import { startAsync } from '../../src/block/co.ts';
-import type { FormatDriver, Storage } from '../../src/block/driver.ts';
+import { settle, startAsync } from '../../src/block/co.ts';
+import type { CreateContext, FormatDriver, Storage } from '../../src/block/driver.ts';
 import { raw } from '../../src/block/format/raw/driver.ts';
 import type { BlockBackend } from '../../src/block/graph/backend.ts';
 import { BlockGraph } from '../../src/block/graph/graph.ts';
@@ -9,6 +9,7 @@ import { SECTOR_SIZE } from '../../src/block/limits.ts';
 import { parseOptions } from '../../src/block/options.ts';
 import { DiskModel } from './disk-model.ts';
 import { bareCreateContext } from './driver-contexts.ts';
+import type { Beside } from './failing-storage.ts';
 import { givenProtocol } from './given-storage.ts';
 import type { GuestDisk, GuestSnapshots } from './guest-run.ts';
 import { patternedBytes, type Random } from './random.ts';
@@ -89,14 +90,23 @@ export class LastingStorage extends SimulatedStorage {
   }
 }
 
-/** Makes an empty image with a driver. @returns the file's bytes */
+/** Makes an empty image with a driver. @returns the file's bytes, and beside them those of another file that it makes */
 export async function makeImage(
   driver: FormatDriver,
   options: Readonly<Record<string, unknown>>,
 ): Promise<SparseBytes> {
   const storage = new SimulatedStorage();
+  const beside = new SimulatedStorage();
   const parsed = parseOptions(driver.createOptions, options, 'a test');
-  await startAsync(driver.create!(new StorageChild(storage, 0), parsed, bareCreateContext));
+  const context: CreateContext = {
+    ...bareCreateContext,
+    *createFile(_filename, size) {
+      yield* settle(beside.truncate(size));
+      storage.content.beside = beside.content;
+      return new StorageChild(beside, size);
+    },
+  };
+  await startAsync(driver.create!(new StorageChild(storage, 0), parsed, context));
   return storage.content;
 }
 
@@ -110,6 +120,7 @@ export function storageAround(
   const alignment = scenario.storage.limits?.requestAlignment ?? 1;
   const padded = content.copy();
   padded.truncate(Math.ceil(content.length / alignment) * alignment);
+  padded.beside?.truncate(Math.ceil(padded.beside.length / alignment) * alignment);
   const waiting = scenario.waits ? { random: random.fork() } : {};
   return new LastingStorage({ ...scenario.storage, ...waiting, ...options, initial: padded });
 }
@@ -127,15 +138,17 @@ export interface OpenedDisk {
   readonly disk: BlockBackend;
 }
 
-/** Opens an image in a storage, with `base` behind it if one is given. */
+/** Opens an image in a storage, with `base` behind it if one is given. A file beside it is its external data file. */
 export async function openDisk(
   driver: FormatDriver,
-  storage: Storage,
+  storage: Storage & Beside,
   options: Readonly<Record<string, unknown>> = {},
   base?: Storage,
   policy: Partial<OpenPolicy> = {},
 ): Promise<OpenedDisk> {
-  const storages = new Map([['disk', storage]]);
+  const storages = new Map<string, Storage>([['disk', storage]]);
+  const { beside } = storage;
+  if (beside !== undefined) storages.set('beside', beside);
   if (base !== undefined) storages.set('base', base);
   const graph = new BlockGraph({
     protocols: [givenProtocol(storages)],
@@ -149,6 +162,7 @@ export async function openDisk(
     file: { driver: 'given', name: 'disk' },
     discard: 'unmap',
     ...backing,
+    ...(beside !== undefined && { 'data-file': { driver: 'given', name: 'beside' } }),
     ...options,
   };
   const disk = await graph.open(opened, policy);

@@ -8,16 +8,20 @@ import { BlockError } from '../../src/block/error.ts';
 import { equalBytes, type Random } from './random.ts';
 import { SparseBytes } from './sparse-bytes.ts';
 
-export type Change =
+export type Change = (
   | { readonly kind: 'write'; readonly offset: number; readonly data: Uint8Array }
   | { readonly kind: 'zero'; readonly offset: number; readonly length: number }
-  | { readonly kind: 'truncate'; readonly length: number };
+  | { readonly kind: 'truncate'; readonly length: number }
+) & { readonly file?: WhichFile };
+
+/** The storage's own file, or the one beside it. */
+type WhichFile = 'beside' | undefined;
 
 /** A moment in the life of a storage: a change or a flush began or was answered. The log is a list of them. */
 export type LogEvent =
   | { readonly kind: 'begin'; readonly id: number; readonly change: Change }
   | { readonly kind: 'end'; readonly id: number }
-  | { readonly kind: 'flush-begin'; readonly id: number }
+  | { readonly kind: 'flush-begin'; readonly id: number; readonly file?: WhichFile }
   | { readonly kind: 'flush-end'; readonly id: number };
 
 export interface SimulatedStorageOptions {
@@ -73,32 +77,52 @@ export class SimulatedStorage implements Storage {
     return this.log.length;
   }
 
-  getLength(): MaybePromise<number> {
-    return this.#answer(() => this.content.length);
+  /** A second file on the same disk, with the same log: the power goes off for both. Undefined where `initial` has none. */
+  get beside(): Storage | undefined {
+    if (this.content.beside === undefined) return undefined;
+    const { synchronous, readOnly, limits, writeZeroes, discard } = this;
+    const file = 'beside';
+    return {
+      synchronous,
+      readOnly,
+      limits,
+      getLength: () => this.getLength(file),
+      read: (offset, buffer) => this.read(offset, buffer, file),
+      write: (offset, data) => this.write(offset, data, file),
+      ...(writeZeroes && { writeZeroes: (offset, length) => this.#change({ kind: 'zero', offset, length, file }) }),
+      ...(discard && { discard: (offset, length) => this.#discard(offset, length, file) }),
+      truncate: (length) => this.truncate(length, file),
+      flush: () => this.flush(file),
+      close: () => undefined,
+    };
   }
 
-  read(offset: number, buffer: Uint8Array): MaybePromise<void> {
+  getLength(file?: WhichFile): MaybePromise<number> {
+    return this.#answer(() => fileOf(this.content, file).length);
+  }
+
+  read(offset: number, buffer: Uint8Array, file?: WhichFile): MaybePromise<void> {
     this.#checkRequest(offset, buffer.length);
-    return this.#answer(() => this.content.read(offset, buffer));
+    return this.#answer(() => fileOf(this.content, file).read(offset, buffer));
   }
 
-  write(offset: number, data: Uint8Array): MaybePromise<void> {
+  write(offset: number, data: Uint8Array, file?: WhichFile): MaybePromise<void> {
     const copy = data.slice();
-    return this.#change({ kind: 'write', offset, data: copy }, () => {
+    return this.#change({ kind: 'write', offset, data: copy, file }, () => {
       if (!equalBytes(copy, data))
         throw new Error(`the ${data.length} bytes written at ${offset} were changed in flight`);
     });
   }
 
-  truncate(length: number): MaybePromise<void> {
-    return this.#change({ kind: 'truncate', length });
+  truncate(length: number, file?: WhichFile): MaybePromise<void> {
+    return this.#change({ kind: 'truncate', length, file });
   }
 
-  flush(): MaybePromise<void> {
+  flush(file?: WhichFile): MaybePromise<void> {
     this.#checkOpen();
     if (this.#ignoreFlushes) return this.#answer(() => undefined);
     const id = this.#nextId++;
-    this.log.push({ kind: 'flush-begin', id });
+    this.log.push({ kind: 'flush-begin', id, file });
     return this.#answer(() => {
       this.log.push({ kind: 'flush-end', id });
     });
@@ -108,10 +132,10 @@ export class SimulatedStorage implements Storage {
     this.closed = true;
   }
 
-  #discard(offset: number, length: number): MaybePromise<void> {
-    const end = Math.min(offset + length, this.content.length);
+  #discard(offset: number, length: number, file?: WhichFile): MaybePromise<void> {
+    const end = Math.min(offset + length, fileOf(this.content, file).length);
     if (end <= offset) return this.#answer(() => undefined);
-    return this.#change({ kind: 'zero', offset, length: end - offset });
+    return this.#change({ kind: 'zero', offset, length: end - offset, file });
   }
 
   #change(change: Change, atEnd?: () => void): MaybePromise<void> {
@@ -171,8 +195,13 @@ export class SimulatedStorage implements Storage {
   }
 }
 
+function fileOf(content: SparseBytes, file: WhichFile): SparseBytes {
+  return file === undefined ? content : content.beside!;
+}
+
 /** Does to the bytes what a change does to a storage. */
-export function applyChange(content: SparseBytes, change: Change): void {
+export function applyChange(disk: SparseBytes, change: Change): void {
+  const content = fileOf(disk, change.file);
   switch (change.kind) {
     case 'write':
       content.write(change.offset, change.data);

@@ -7,6 +7,8 @@ export class SparseBytes {
   /** Pages that no copy shares: these may be written in place. */
   #own = new Set<number>();
   #length = 0;
+  /** What another file of the same image holds: its external data file. */
+  beside: SparseBytes | undefined;
 
   static from(bytes: Uint8Array): SparseBytes {
     const sparse = new SparseBytes();
@@ -23,6 +25,7 @@ export class SparseBytes {
     const copy = new SparseBytes();
     copy.#pages = new Map(this.#pages);
     copy.#length = this.#length;
+    copy.beside = this.beside?.copy();
     this.#own.clear();
     return copy;
   }

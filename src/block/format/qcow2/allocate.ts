@@ -47,6 +47,10 @@ export function* allocate(metadata: Metadata, guestOffset: number, length: numbe
     const place = { slice, index, inCluster, length: Math.min(length, most) };
     const plan = planRun(metadata, slot, place);
     if (plan.kind === 'owned') return new ClusterAllocation(metadata, place, plan, false);
+    if (metadata.geometry.externalData) {
+      const hostOffset = guestOffset - inCluster;
+      return new ClusterAllocation(metadata, place, { ...plan, hostOffset }, hostOffset >= metadata.dataStore.length);
+    }
     const run = yield* metadata.allocator.take(plan.count);
     const taken = { ...plan, count: run.count, hostOffset: run.first * clusterSize };
     return new ClusterAllocation(metadata, place, taken, run.fresh);
@@ -119,7 +123,7 @@ class ClusterAllocation implements Allocation {
   abort(): void {
     if (this.#done) return;
     this.#done = true;
-    if (this.#plan.kind === 'owned') return;
+    if (this.#plan.kind === 'owned' || this.#metadata.geometry.externalData) return;
     const { hostOffset, count } = this.#plan;
     this.#metadata.frees.add(hostOffset / this.#metadata.geometry.clusterSize, count, false);
   }

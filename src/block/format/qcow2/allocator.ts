@@ -6,6 +6,7 @@
  */
 import { settle, type Co } from '../../co.ts';
 import { BlockError } from '../../error.ts';
+import { hintDiscard } from './data-file.ts';
 import { EntryTable } from './entry-table.ts';
 import { ENTRY_LENGTH, MAX_REFCOUNT_TABLE_BYTES } from './layout.ts';
 import type { Metadata } from './metadata.ts';
@@ -223,17 +224,9 @@ export class ClusterAllocator {
         unused.push({ first: cluster, count: 1, discard });
       }
     });
-    if (discard) for (const run of unused) yield* this.#discard(run);
+    const { clusterSize } = this.#metadata.geometry;
+    if (!discard) return done;
+    for (const run of unused) yield* hintDiscard(file, run.first * clusterSize, run.count * clusterSize);
     return done;
-  }
-
-  /** Tells the file below. It is a hint: that the file cannot take it changes nothing about the image. */
-  *#discard({ first, count }: FreedRun): Co<void> {
-    const { file, geometry } = this.#metadata;
-    try {
-      yield* settle(file.discard(first * geometry.clusterSize, count * geometry.clusterSize));
-    } catch (error) {
-      if (!(error instanceof BlockError)) throw error;
-    }
   }
 }

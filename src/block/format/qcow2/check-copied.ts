@@ -12,8 +12,8 @@ import { ENTRY_COPIED, ENTRY_LENGTH, L2_COMPRESSED, L2_ZERO } from './layout.ts'
 interface EntryFault {
   readonly high: number;
   readonly low: number;
-  /** The flag is wrong, or space is reserved where none can be. */
-  readonly kind: 'copied' | 'reservation';
+  /** The flag is wrong, or missing from data in an external file, or space is reserved where none can be. */
+  readonly kind: 'copied' | 'external' | 'reservation';
 }
 
 /** A table of one kind or the other, while it is looked at. */
@@ -121,7 +121,9 @@ class FlagChecker {
     // Without a repair the walk has reported it already, and counted what it reserves.
     const broken = this.#findings.fix === 'all' && isBrokenReservation(high, low, this.#image);
     if (broken) return 'reservation';
-    return !active || this.#isRight(high, offset) ? undefined : 'copied';
+    if (!active) return undefined;
+    if (this.#image.tables.externalData) return (high & ENTRY_COPIED) === 0 ? 'external' : undefined;
+    return this.#isRight(high, offset) ? undefined : 'copied';
   }
 
   /** Cheap: for clusters inside the file the answer is in memory. */
@@ -134,6 +136,7 @@ class FlagChecker {
   /** @returns undefined when the refcount, read from the file, shows that the flag is right or cannot be told */
   *#faultWords({ high, low, kind }: EntryFault, what: string): Co<string | undefined> {
     if (kind === 'reservation') return misalignment(high, low, this.#image);
+    if (kind === 'external') return `OFLAG_COPIED ${what}${entryText(high, low)} refcount=1`;
     const cluster = this.#image.clusterOf(entryOffset(high, low));
     // For clusters that were compared it is known that the flag is wrong; only the words need the count.
     if (this.#findings.full && cluster < this.#image.references.length) return '';
@@ -160,7 +163,7 @@ class FlagChecker {
 
 function mend(piece: DataView, index: number, { high, kind }: EntryFault): void {
   const at = index * ENTRY_LENGTH;
-  if (kind === 'copied') {
+  if (kind !== 'reservation') {
     piece.setUint32(at, (high & ENTRY_COPIED) === 0 ? high + ENTRY_COPIED : high - ENTRY_COPIED);
     return;
   }

@@ -19,6 +19,8 @@ export interface Region {
 export interface CheckedTables {
   readonly version: 2 | 3;
   readonly clusterSize: number;
+  /** Data is in another file, where nobody counts it. */
+  readonly externalData: boolean;
   /** Bytes of an entry in the L2 tables. */
   readonly l2EntryLength: number;
   readonly refcountBits: number;
@@ -50,6 +52,8 @@ export class CheckedImage {
   readonly tableUses: ClusterReferences;
   /** The same for the active L1 table alone. */
   readonly activeUses: ClusterReferences;
+  /** With external data: the index of the last L1 entry that leads to the L2 table in a cluster. */
+  readonly l1Indexes = new Map<number, number>();
   allocatedClusters = 0;
   fragmentedClusters = 0;
   compressedClusters = 0;

@@ -41,16 +41,17 @@ export function* walkReferences(image: CheckedImage, snapshots: readonly Snapsho
 
 function* walkL1(image: CheckedImage, offset: number, entries: number, active: boolean): Co<void> {
   image.refer(offset, entries * ENTRY_LENGTH);
-  yield* image.eachPiece(offset, entries, (piece, _first, count) => {
+  yield* image.eachPiece(offset, entries, (piece, first, count) => {
     for (let index = 0; index < count; index++) {
       const high = piece.getUint32(index * 8);
       const low = piece.getUint32(index * 8 + 4);
-      if (entryOffset(high, low) !== 0) countL1Entry(image, high, low, active);
+      if (entryOffset(high, low) !== 0) countL1Entry(image, high, low, active ? first + index : -1);
     }
   });
 }
 
-function countL1Entry(image: CheckedImage, high: number, low: number, active: boolean): void {
+/** @param index of the entry in the active L1 table; -1: it is in another */
+function countL1Entry(image: CheckedImage, high: number, low: number, index: number): void {
   const { findings, clusterSize } = image;
   const l2Offset = entryOffset(high, low);
   if ((high & L1_RESERVED_HIGH) !== 0 || (low & L1_RESERVED_LOW) !== 0) {
@@ -65,7 +66,9 @@ function countL1Entry(image: CheckedImage, high: number, low: number, active: bo
   } else if (image.isPlace(l2Offset)) {
     const cluster = image.clusterOf(l2Offset);
     image.tableUses.add(cluster, 1);
-    if (active) image.activeUses.add(cluster, 1);
+    if (index < 0) return;
+    image.activeUses.add(cluster, 1);
+    if (image.tables.externalData) image.l1Indexes.set(cluster, index);
   }
 }
 
@@ -104,6 +107,8 @@ class L2Counter {
   /** How many L1 entries lead to the table. */
   readonly #uses: number;
   readonly #activeUses: number;
+  /** Guest offset of the table's first cluster. */
+  readonly #guestStart: number;
   /** Where the next cluster would have to be for the data to lie in one piece; 0: not known. */
   #contiguousOffset = 0;
 
@@ -111,20 +116,23 @@ class L2Counter {
     this.#image = image;
     this.#uses = image.tableUses.get(cluster);
     this.#activeUses = image.activeUses.get(cluster);
+    const { clusterSize, l2EntryLength } = image.tables;
+    this.#guestStart = (image.l1Indexes.get(cluster) ?? 0) * (clusterSize / l2EntryLength) * clusterSize;
   }
 
   /** @param index the entry's number in its table */
   count(high: number, low: number, bits: SubclusterBits, index: number): void {
     this.#checkBits(high, low, bits, index);
     if ((high & L2_COMPRESSED) !== 0) {
-      this.#countCompressed(high, low);
+      if (this.#image.tables.externalData) this.#foundCompressed(high, low, index);
+      else this.#countCompressed(high, low);
       return;
     }
     if ((high & L2_RESERVED_HIGH) !== 0 || (low & L2_RESERVED_LOW) !== 0) {
       const message = () => `ERROR found l2 entry with reserved bits set: ${entryText(high, low)}`;
       this.#image.findings.corruption(message, undefined, this.#uses);
     }
-    if (entryOffset(high, low) !== 0) this.#countData(high, low);
+    if (this.#isAllocated(high, low)) this.#countData(high, low, index);
   }
 
   /** What is stored for a compressed cluster stays counted, so that a repair does not give it away. QEMU does not count it. */
@@ -135,12 +143,17 @@ class L2Counter {
       if (zero === 0 && alloc === 0) return;
       const what = `compressed cluster ${index} with non-zero subcluster allocation bitmap`;
       findings.corruption(`ERROR ${what}, entry=0x${entryText(high, low)}`, undefined, this.#uses);
-    } else if (offset === 0 && alloc !== 0) {
+    } else if (!this.#isAllocated(high, low) && alloc !== 0) {
       findings.corruption('ERROR: Unallocated cluster has non-zero subcluster allocation map', undefined, this.#uses);
-    } else if (offset !== 0 && (zero & alloc) !== 0) {
+    } else if ((zero & alloc) !== 0) {
       const what = 'Allocated cluster has corrupted subcluster allocation bitmap';
       findings.corruption(`ERROR offset=${offset.toString(16)}: ${what}`, offset, this.#uses);
     }
+  }
+
+  /** An external data file has data at 0 too, and the flag that tells it. */
+  #isAllocated(high: number, low: number): boolean {
+    return entryOffset(high, low) !== 0 || (this.#image.tables.externalData && (high & ENTRY_COPIED) !== 0);
   }
 
   #countCompressed(high: number, low: number): void {
@@ -160,7 +173,21 @@ class L2Counter {
     image.fragmentedClusters += this.#activeUses;
   }
 
-  #countData(high: number, low: number): void {
+  #foundCompressed(high: number, low: number, index: number): void {
+    const message = () => `ERROR compressed cluster ${index} with data file, entry=0x${entryText(high, low)}`;
+    this.#image.findings.corruption(message, undefined, this.#uses);
+  }
+
+  /** Data in an external file lies at its guest offset. QEMU finds that out only when it is read. */
+  #checkExternal(offset: number, index: number): void {
+    const guest = this.#guestStart + index * this.#image.clusterSize;
+    if (offset === guest || this.#activeUses !== 1) return;
+    const message = () =>
+      `ERROR offset=${offset.toString(16)}: External data is not at its guest offset ${guest.toString(16)}`;
+    this.#image.findings.corruption(message, undefined, this.#uses);
+  }
+
+  #countData(high: number, low: number, index: number): void {
     const image = this.#image;
     const { findings, clusterSize } = image;
     const offset = entryOffset(high, low);
@@ -174,6 +201,8 @@ class L2Counter {
     this.#contiguousOffset = offset + clusterSize;
     if (offset % clusterSize !== 0)
       findings.corruption(() => `ERROR ${misalignment(high, low, image)}`, offset, this.#uses);
+    else if (image.tables.externalData) this.#checkExternal(offset, index);
+    if (image.tables.externalData) return;
     image.refer(offset, clusterSize, this.#uses);
   }
 }

@@ -18,7 +18,7 @@ import { rewriteSnapshots } from './check-snapshot-repair.ts';
 import { scanSnapshots } from './check-snapshots.ts';
 import { walkReferences } from './check-walk.ts';
 import { findExtension } from './extensions.ts';
-import { clusterSizeOf, encodeFields, l2EntryLengthOf, type Qcow2Header } from './header.ts';
+import { clusterSizeOf, encodeFields, hasDataFile, l2EntryLengthOf, type Qcow2Header } from './header.ts';
 import { EXTENSION, FIELD, INCOMPATIBLE_CORRUPT, INCOMPATIBLE_DIRTY } from './layout.ts';
 
 export interface CheckOutcome {
@@ -147,6 +147,7 @@ function tablesOf(header: Qcow2Header): CheckedTables {
   return {
     version: header.version,
     clusterSize: clusterSizeOf(header),
+    externalData: hasDataFile(header),
     l2EntryLength: l2EntryLengthOf(header),
     refcountBits: 2 ** header.refcountOrder,
     virtualSize: header.size,

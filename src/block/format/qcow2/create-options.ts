@@ -11,6 +11,7 @@ import {
   MAX_BACKING_FILE_BYTES,
   MAX_BACKING_FORMAT_BYTES,
   MAX_CLUSTER_BITS,
+  MAX_DATA_FILE_BYTES,
   MAX_L1_BYTES,
   MIN_CLUSTER_BITS,
   MIN_EXTENDED_CLUSTER_BITS,
@@ -32,6 +33,12 @@ export const createOptions = {
     values: ['off', 'metadata', 'falloc', 'full'],
     help: 'Preallocation mode (allowed values: off, metadata, falloc, full)',
     default: 'off',
+  },
+  data_file: { type: 'string', help: 'File name of an external data file' },
+  data_file_raw: {
+    type: 'boolean',
+    help: 'The external data file must stay valid as a raw image',
+    default: false,
   },
   extended_l2: { type: 'boolean', help: 'Extended L2 tables', default: false },
   lazy_refcounts: { type: 'boolean', help: 'Postpone refcount updates', default: false },
@@ -58,6 +65,11 @@ export interface CreateParameters {
   readonly entryLength: number;
   readonly l1Entries: number;
   readonly encryption: NewEncryption | undefined;
+  /** The tables lead to every cluster. */
+  readonly preallocated: boolean;
+  /** Where the data is, if not in the image's own file. */
+  readonly dataFile: string | undefined;
+  readonly dataFileRaw: boolean;
 }
 
 /** How a new image is encrypted. */
@@ -95,6 +107,7 @@ export function checkCreateOptions(options: CreateOptions): CreateParameters {
     );
   }
   const entryLength = checkExtendedL2(options, version);
+  checkDataFile(options, version);
   checkBacking(options);
   const size = Math.ceil(options.size / SECTOR_SIZE) * SECTOR_SIZE;
   const l1Entries = Math.ceil(size / (clusterSize * (clusterSize / entryLength)));
@@ -105,7 +118,19 @@ export function checkCreateOptions(options: CreateOptions): CreateParameters {
     );
   }
   const encryption = checkEncryption(options, version);
-  return { version, size, clusterSize, refcountBits, lazyRefcounts, entryLength, l1Entries, encryption };
+  return {
+    version,
+    size,
+    clusterSize,
+    refcountBits,
+    lazyRefcounts,
+    entryLength,
+    l1Entries,
+    preallocated: options.preallocation !== 'off' || options.data_file_raw,
+    dataFile: options.data_file,
+    dataFileRaw: options.data_file_raw,
+    encryption,
+  };
 }
 
 function checkEncryption(options: CreateOptions, version: 2 | 3): NewEncryption | undefined {
@@ -148,6 +173,20 @@ function checkExtendedL2({ extended_l2: extended, cluster_size: clusterSize }: C
     );
   }
   return EXTENDED_ENTRY_LENGTH;
+}
+
+function checkDataFile({ data_file: file, data_file_raw: raw, backing_file: backing }: CreateOptions, version: number) {
+  if (file !== undefined && version < 3) {
+    throw new BlockError(
+      'invalid',
+      'External data files are only supported with compatibility level 1.1 and above (use version=v3 or greater)',
+    );
+  }
+  if (raw && backing !== undefined) {
+    throw new BlockError('invalid', 'Backing file and data-file-raw cannot be used at the same time');
+  }
+  if (raw && file === undefined) throw new BlockError('invalid', 'data-file-raw requires data-file');
+  if (file !== undefined) checkText('The name of an external data file', file, MAX_DATA_FILE_BYTES);
 }
 
 function checkBacking(options: CreateOptions): void {

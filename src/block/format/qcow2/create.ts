@@ -15,6 +15,7 @@ import { encodePointer, headerArea, type HeaderPlace } from './encryption.ts';
 import { featureNameTable, type HeaderExtension } from './extensions.ts';
 import { encodeHeader, placeBackingFile, type Qcow2Header } from './header.ts';
 import {
+  AUTOCLEAR_RAW_DATA_FILE,
   COMPATIBLE_LAZY_REFCOUNTS,
   CRYPT_AES,
   CRYPT_LUKS,
@@ -26,9 +27,12 @@ import {
   HEADER_LENGTH_V2,
   HEADER_LENGTH_V3,
   HEADER_LENGTH_WRITTEN,
+  INCOMPATIBLE_DATA_FILE,
   INCOMPATIBLE_EXTENDED_L2,
   L2_ZERO,
+  SUBCLUSTERS,
 } from './layout.ts';
+import { allSubclusters } from './l2-entry.ts';
 import { refcountSizes } from './measure.ts';
 import { refcountValues } from './refcount-values.ts';
 
@@ -43,14 +47,19 @@ interface CreateLayout {
   /** The encryption header with its key slots, if there is one. */
   readonly luksCluster: number;
   readonly luksClusters: number;
-  /** L2 tables and data, if they are preallocated. */
+  /** L2 tables and data, if they are preallocated. Data may be in another file, from its cluster 0 on. */
   readonly l2Cluster: number;
   readonly l2Tables: number;
   readonly dataCluster: number;
   readonly dataClusters: number;
-  /** Clusters in all. */
+  /** Clusters in all, of the image's own file. */
   readonly end: number;
 }
+
+/** The entry of a table that leads to nothing. */
+const NOWHERE = -1;
+/** The second half of an extended entry that says that all subclusters are data. */
+const ALL_STORED = -2;
 
 /** Bytes that are written at once. */
 const CHUNK_BYTES = 1024 * 1024;
@@ -63,26 +72,28 @@ const CHUNK_BYTES = 1024 * 1024;
  * @throws BlockError `invalid` for options that contradict each other or sizes that the format cannot hold; what the storage
  *   throws
  */
-export function* create(file: BlockChild, options: CreateOptions, { progress, secret }: CreateContext): Co<void> {
+export function* create(file: BlockChild, options: CreateOptions, context: CreateContext): Co<void> {
   const parameters = checkCreateOptions(options);
   const { encryption } = parameters;
   const passphrase =
-    encryption === undefined ? undefined : passphraseOf(secret, encryption.keySecret, 'encrypt.key-secret');
-  const layout = planLayout(parameters, options.preallocation !== 'off');
+    encryption === undefined ? undefined : passphraseOf(context.secret, encryption.keySecret, 'encrypt.key-secret');
+  const layout = planLayout(parameters);
   const header = encodeHeader(placeBackingFile(makeHeader(options, parameters, layout)));
   if (file.length > 0) {
     // An older image's header must be gone for good before tables are written where it thinks that its own are.
     yield* settle(file.truncate(0));
     yield* settle(file.flush());
   }
-  const writer = new TableWriter(file, parameters, layout, progress);
+  const dataFile = yield* createDataFile(parameters, context);
+  const writer = new TableWriter(file, dataFile, parameters, layout, context.progress);
   yield* writer.writeRefcounts();
   yield* writer.writeL1();
   if (encryption?.luks !== undefined) {
     yield* createLuks(headerArea(file, luksPlace(parameters, layout)), encryption.luks, passphrase!);
   }
-  if (options.preallocation !== 'off') yield* writer.writeL2();
+  if (parameters.preallocated) yield* writer.writeL2();
   yield* writer.reserveData(options.preallocation === 'falloc' || options.preallocation === 'full');
+  if (dataFile !== undefined) yield* settle(dataFile.flush());
   yield* settle(file.flush());
   const cluster = new Uint8Array(parameters.clusterSize);
   cluster.set(header);
@@ -90,23 +101,38 @@ export function* create(file: BlockChild, options: CreateOptions, { progress, se
   yield* settle(file.flush());
 }
 
-function planLayout(
-  { size, clusterSize, refcountBits, l1Entries, encryption }: CreateParameters,
-  preallocate: boolean,
-): CreateLayout {
+/** An external data file holds zeroes at first, and whole clusters if the tables lead to them. */
+function* createDataFile(
+  { clusterSize, dataFile, preallocated, size }: CreateParameters,
+  { createFile }: CreateContext,
+): Co<BlockChild | undefined> {
+  if (dataFile === undefined) return undefined;
+  return yield* createFile(dataFile, preallocated ? Math.ceil(size / clusterSize) * clusterSize : size);
+}
+
+function planLayout({
+  size,
+  clusterSize,
+  refcountBits,
+  l1Entries,
+  preallocated,
+  dataFile,
+  encryption,
+}: CreateParameters): CreateLayout {
   const l1Clusters = Math.ceil((l1Entries * ENTRY_LENGTH) / clusterSize);
-  const dataClusters = preallocate ? Math.ceil(size / clusterSize) : 0;
-  const l2Tables = preallocate ? l1Entries : 0;
+  const dataClusters = preallocated ? Math.ceil(size / clusterSize) : 0;
+  const ownDataClusters = dataFile === undefined ? dataClusters : 0;
+  const l2Tables = preallocated ? l1Entries : 0;
   const luksClusters =
     encryption?.luks === undefined ? 0 : Math.ceil(headerAreaBytes(encryption.luks.cipher) / clusterSize);
-  const counted = 1 + l1Clusters + luksClusters + l2Tables + dataClusters;
+  const counted = 1 + l1Clusters + luksClusters + l2Tables + ownDataClusters;
   const { tableClusters, blocks } = refcountSizes(counted, clusterSize, refcountBits);
   const firstBlock = 1 + tableClusters;
   const l1Cluster = firstBlock + blocks;
   const luksCluster = l1Cluster + l1Clusters;
   const l2Cluster = luksCluster + luksClusters;
-  const dataCluster = l2Cluster + l2Tables;
-  const end = dataCluster + dataClusters;
+  const firstDataCluster = l2Cluster + l2Tables;
+  const end = firstDataCluster + ownDataClusters;
   return {
     tableCluster: 1,
     tableClusters,
@@ -118,7 +144,7 @@ function planLayout(
     luksClusters,
     l2Cluster,
     l2Tables,
-    dataCluster,
+    dataCluster: dataFile === undefined ? firstDataCluster : 0,
     dataClusters,
     end,
   };
@@ -141,6 +167,9 @@ function makeHeader(options: CreateOptions, parameters: CreateParameters, layout
   if (options.backing_fmt !== undefined) {
     extensions.push({ type: EXTENSION.backingFormat, data: encoder.encode(options.backing_fmt) });
   }
+  if (options.data_file !== undefined) {
+    extensions.push({ type: EXTENSION.dataFile, data: encoder.encode(options.data_file) });
+  }
   if (parameters.encryption?.luks !== undefined) {
     extensions.push({ type: EXTENSION.encryptionHeader, data: encodePointer(luksPlace(parameters, layout)) });
   }
@@ -159,9 +188,11 @@ function makeHeader(options: CreateOptions, parameters: CreateParameters, layout
     refcountTableClusters: layout.tableClusters,
     nbSnapshots: 0,
     snapshotsOffset: 0,
-    incompatibleFeatures: parameters.entryLength === EXTENDED_ENTRY_LENGTH ? INCOMPATIBLE_EXTENDED_L2 : 0n,
+    incompatibleFeatures:
+      (parameters.entryLength === EXTENDED_ENTRY_LENGTH ? INCOMPATIBLE_EXTENDED_L2 : 0n) |
+      (options.data_file === undefined ? 0n : INCOMPATIBLE_DATA_FILE),
     compatibleFeatures: parameters.lazyRefcounts ? COMPATIBLE_LAZY_REFCOUNTS : 0n,
-    autoclearFeatures: 0n,
+    autoclearFeatures: options.data_file_raw ? AUTOCLEAR_RAW_DATA_FILE : 0n,
     refcountOrder: Math.log2(parameters.refcountBits),
     headerLength,
     additionalFields: new Uint8Array(version === 2 ? 0 : headerLength - HEADER_LENGTH_V3),
@@ -172,23 +203,36 @@ function makeHeader(options: CreateOptions, parameters: CreateParameters, layout
 /** Writes tables in large pieces and tells how far it is. */
 class TableWriter {
   readonly #file: BlockChild;
+  readonly #dataFile: BlockChild | undefined;
   readonly #parameters: CreateParameters;
   readonly #layout: CreateLayout;
   readonly #progress: Progress | undefined;
   readonly #slice = new TimeSlice();
+  /** Bytes written, of all that may have to be. */
+  #done = 0;
+  readonly #total: number;
 
-  constructor(file: BlockChild, parameters: CreateParameters, layout: CreateLayout, progress: Progress | undefined) {
+  constructor(
+    file: BlockChild,
+    dataFile: BlockChild | undefined,
+    parameters: CreateParameters,
+    layout: CreateLayout,
+    progress: Progress | undefined,
+  ) {
     this.#file = file;
+    this.#dataFile = dataFile;
     this.#parameters = parameters;
     this.#layout = layout;
     this.#progress = progress;
+    const external = dataFile === undefined ? 0 : layout.dataClusters;
+    this.#total = (layout.end + external) * parameters.clusterSize;
   }
 
   *writeRefcounts(): Co<void> {
     const { tableCluster, tableClusters, firstBlock, blocks, end } = this.#layout;
     const { clusterSize, refcountBits } = this.#parameters;
     yield* this.#writeEntries(tableCluster, tableClusters, (entry) =>
-      entry < blocks ? (firstBlock + entry) * clusterSize : 0,
+      entry < blocks ? (firstBlock + entry) * clusterSize : NOWHERE,
     );
     const values = refcountValues(refcountBits, clusterSize);
     for (let block = 0; block < blocks; block++) {
@@ -208,37 +252,43 @@ class TableWriter {
       return;
     }
     yield* this.#writeEntries(l1Cluster, l1Clusters, (entry) =>
-      entry < l2Tables ? (l2Cluster + entry) * clusterSize : 0,
+      entry < l2Tables ? (l2Cluster + entry) * clusterSize : NOWHERE,
     );
   }
 
   *writeL2(): Co<void> {
     const { l2Cluster, l2Tables, dataCluster, dataClusters } = this.#layout;
-    const { clusterSize, entryLength } = this.#parameters;
-    // The second half of extended entries stays zero: space is reserved and holds nothing yet, so that a backing file shows.
+    const { clusterSize, dataFileRaw, encryption, entryLength } = this.#parameters;
+    // The second half of extended entries says that the space holds nothing yet, so that a backing file shows; or that all of it
+    // is data, in a raw data file.
     const step = entryLength / ENTRY_LENGTH;
     // Bytes that were never written are zeroes, but not when they are decrypted: plain entries say that they read as zero.
-    const flag = this.#parameters.encryption !== undefined && step === 1 ? L2_ZERO : 0;
-    yield* this.#writeEntries(l2Cluster, l2Tables, (word) =>
-      word % step === 0 && word / step < dataClusters ? (dataCluster + word / step) * clusterSize + flag : 0,
-    );
+    const flag = encryption !== undefined && step === 1 ? L2_ZERO : 0;
+    yield* this.#writeEntries(l2Cluster, l2Tables, (word) => {
+      const entry = Math.floor(word / step);
+      if (entry >= dataClusters) return NOWHERE;
+      if (word % step > 0) return dataFileRaw && encryption === undefined ? ALL_STORED : NOWHERE;
+      return (dataCluster + entry) * clusterSize + flag;
+    });
   }
 
-  /** Makes the file reach as far as its clusters do. */
+  /** Makes the file reach as far as its clusters do, with zeroes that are written if the space is to be taken at once. */
   *reserveData(withZeroes: boolean): Co<void> {
-    const { dataCluster, dataClusters, end } = this.#layout;
+    const { dataCluster, dataClusters } = this.#layout;
+    const { clusterSize } = this.#parameters;
+    const file = this.#dataFile ?? this.#file;
+    const end = (dataCluster + dataClusters) * clusterSize;
     if (withZeroes) {
       const zeroes = new Uint8Array(CHUNK_BYTES);
-      const { clusterSize } = this.#parameters;
-      for (let at = dataCluster * clusterSize; at < end * clusterSize; at += zeroes.length) {
-        yield* this.#write(at, zeroes.subarray(0, Math.min(zeroes.length, end * clusterSize - at)));
+      for (let at = dataCluster * clusterSize; at < end; at += zeroes.length) {
+        yield* this.#write(at, zeroes.subarray(0, Math.min(zeroes.length, end - at)), file);
       }
-    } else if (dataClusters > 0) {
-      yield* settle(this.#file.truncate(end * this.#parameters.clusterSize));
+    } else if (dataClusters > 0 && file.length < end) {
+      yield* settle(file.truncate(end));
     }
   }
 
-  /** @param offsetOf where entry n of the table leads to, in bytes; 0: nowhere */
+  /** @param offsetOf where entry n of the table leads to, in bytes, or `NOWHERE` */
   *#writeEntries(cluster: number, clusters: number, offsetOf: (entry: number) => number): Co<void> {
     const { clusterSize } = this.#parameters;
     const entries = (clusters * clusterSize) / ENTRY_LENGTH;
@@ -251,7 +301,8 @@ class TableWriter {
       const view = new DataView(bytes.buffer);
       for (let index = 0; index < count; index++) {
         const offset = offsetOf(first + index);
-        if (offset === 0) continue;
+        if (offset === ALL_STORED) view.setUint32(index * ENTRY_LENGTH + 4, allSubclusters(SUBCLUSTERS));
+        if (offset < 0) continue;
         view.setUint32(index * ENTRY_LENGTH, Math.floor(offset / 2 ** 32) + flags);
         view.setUint32(index * ENTRY_LENGTH + 4, offset % 2 ** 32);
       }
@@ -265,9 +316,10 @@ class TableWriter {
     yield* settle(this.#file.writeZeroes(cluster * clusterSize, clusters * clusterSize));
   }
 
-  *#write(offset: number, bytes: Uint8Array): Co<void> {
-    yield* settle(this.#file.write(offset, bytes));
-    this.#progress?.report(offset + bytes.length, this.#layout.end * this.#parameters.clusterSize);
+  *#write(offset: number, bytes: Uint8Array, file = this.#file): Co<void> {
+    yield* settle(file.write(offset, bytes));
+    this.#done += bytes.length;
+    this.#progress?.report(Math.min(this.#done, this.#total), this.#total);
     yield* this.#slice.pause();
   }
 }

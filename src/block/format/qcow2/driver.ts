@@ -10,12 +10,13 @@ import { Qcow2Bitmaps } from './bitmaps.ts';
 import { repairDirty } from './check.ts';
 import { create } from './create.ts';
 import { createOptions } from './create-options.ts';
+import { openDataFile } from './data-file.ts';
 import { openEncryption } from './encryption.ts';
 import { findExtension } from './extensions.ts';
 import { checkFeatures, checkSnapshotCount, openObstacle, writeObstacle } from './features.ts';
-import { compressionMethodOf, encodeFields, readHeader, type Qcow2Header } from './header.ts';
+import { compressionMethodOf, encodeFields, hasDataFile, readHeader, type Qcow2Header } from './header.ts';
 import { Qcow2Image } from './image.ts';
-import { AUTOCLEAR_BITMAPS, EXTENSION, FIELD, INCOMPATIBLE_DIRTY, MAGIC } from './layout.ts';
+import { AUTOCLEAR_BITMAPS, AUTOCLEAR_RAW_DATA_FILE, EXTENSION, FIELD, INCOMPATIBLE_DIRTY, MAGIC } from './layout.ts';
 import { measure } from './measure.ts';
 import { Metadata } from './metadata.ts';
 import { cacheSizes, lazyRefcounts, openOptions, overlapChecks, type OpenOptions } from './open-options.ts';
@@ -63,9 +64,11 @@ function* openImage(context: OpenContext<OpenOptions>): Co<FormatImage> {
   const { readOnly } = flags;
   // Who comes to repair may open what nobody may write to.
   if (!readOnly && flags.check !== true) header = yield* prepareForWriting(file, header);
-  const keptUp = flags.check === true ? 0n : AUTOCLEAR_BITMAPS;
+  const keptUp = (flags.check === true ? 0n : AUTOCLEAR_BITMAPS) | rawDataFeature(header);
+  const dataFile = yield* openDataFile(context, header, options['data-file'] !== undefined);
   const settings = {
     file,
+    dataFile,
     readOnly,
     ...cacheSizes(options, header),
     lazyRefcounts: lazyRefcounts(options, header),
@@ -99,6 +102,11 @@ function* prepareForWriting(file: OpenContext['file'], header: Qcow2Header): Co<
 }
 
 /** The autoclear features that are true of an image, and stay so while it is written. */
-function trueFeatures({ extensions }: Qcow2Header): bigint {
-  return findExtension(extensions, EXTENSION.bitmaps) === undefined ? 0n : AUTOCLEAR_BITMAPS;
+function trueFeatures(header: Qcow2Header): bigint {
+  const bitmaps = findExtension(header.extensions, EXTENSION.bitmaps) === undefined ? 0n : AUTOCLEAR_BITMAPS;
+  return bitmaps | rawDataFeature(header);
+}
+
+function rawDataFeature(header: Qcow2Header): bigint {
+  return hasDataFile(header) ? AUTOCLEAR_RAW_DATA_FILE : 0n;
 }

@@ -38,7 +38,6 @@ export function checkFeatures(header: Qcow2Header): void {
     throw new BlockError('unsupported', `The image uses features that are not known here: ${names.join(', ')}`);
   }
   if (header.cryptMethod > CRYPT_LUKS) throw unsupported(`encryption method ${header.cryptMethod}`);
-  if ((header.incompatibleFeatures & INCOMPATIBLE_DATA_FILE) !== 0n) throw unsupported('an external data file');
   checkCompressionType(header);
 }
 

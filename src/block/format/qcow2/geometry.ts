@@ -1,9 +1,11 @@
 /** How guest offsets, clusters, L2 tables and slices of them relate: powers of two that follow from header and options. */
-import { clusterSizeOf, l2EntryLengthOf, type Qcow2Header } from './header.ts';
+import { clusterSizeOf, hasDataFile, l2EntryLengthOf, type Qcow2Header } from './header.ts';
 import { EXTENDED_ENTRY_LENGTH, SUBCLUSTERS } from './layout.ts';
 
 export interface Geometry {
   readonly version: 2 | 3;
+  /** Guest clusters are in an external data file, each at its guest offset. */
+  readonly externalData: boolean;
   /** Bytes. */
   readonly clusterSize: number;
   /** What an L2 entry describes one by one: 32 subclusters in a cluster, or the cluster as one. */
@@ -28,6 +30,7 @@ export function geometryOf(header: Qcow2Header, sliceBytes: number): Geometry {
   const entriesPerSlice = sliceBytes / entryLength;
   return {
     version: header.version,
+    externalData: hasDataFile(header),
     clusterSize,
     subclusters,
     subclusterSize: clusterSize / subclusters,

@@ -26,12 +26,14 @@ import {
   FIELD,
   HEADER_LENGTH_V2,
   HEADER_LENGTH_V3,
+  INCOMPATIBLE_DATA_FILE,
   INCOMPATIBLE_EXTENDED_L2,
   MAGIC,
   MAX_BACKING_FILE_BYTES,
   MAX_BACKING_FORMAT_BYTES,
   MAX_BACKING_IDENTITY_BYTES,
   MAX_CLUSTER_BITS,
+  MAX_DATA_FILE_BYTES,
   MAX_L1_BYTES,
   MAX_REFCOUNT_ORDER,
   MAX_REFCOUNT_TABLE_BYTES,
@@ -98,6 +100,17 @@ export function compressionMethodOf(header: Qcow2Header): CompressionMethod {
 /** The backing file's name, or undefined. */
 export function backingFileOf(header: Qcow2Header): string | undefined {
   return header.backingFileName === undefined ? undefined : new TextDecoder().decode(header.backingFileName);
+}
+
+/** Whether guest clusters are in another file. */
+export function hasDataFile(header: Qcow2Header): boolean {
+  return (header.incompatibleFeatures & INCOMPATIBLE_DATA_FILE) !== 0n;
+}
+
+/** The external data file's name, or undefined. */
+export function dataFileOf(header: Qcow2Header): string | undefined {
+  const data = findExtension(header.extensions, EXTENSION.dataFile);
+  return data === undefined || data.length === 0 ? undefined : new TextDecoder().decode(data);
 }
 
 /** The format that the header says the backing file has, or undefined. */
@@ -290,6 +303,7 @@ function checkBackingFile(view: DataView, offset: number, headerLength: number, 
 
 function checkExtensions(extensions: readonly HeaderExtension[]): void {
   checkLength(extensions, EXTENSION.backingFormat, 'backing file format name', MAX_BACKING_FORMAT_BYTES);
+  checkLength(extensions, EXTENSION.dataFile, 'name of the external data file', MAX_DATA_FILE_BYTES);
   checkLength(extensions, EXTENSION.backingIdentity, 'identity of the backing file', MAX_BACKING_IDENTITY_BYTES);
 }
 

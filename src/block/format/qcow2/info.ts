@@ -1,7 +1,16 @@
 /** What `info` shows of an image, with QEMU's key names. Source: QEMU, ImageInfoSpecificQCow2. */
 import type { FormatInfo } from '../../driver.ts';
-import { backingFileOf, backingFormatOf, clusterSizeOf, compressionTypeOf, type Qcow2Header } from './header.ts';
 import {
+  backingFileOf,
+  backingFormatOf,
+  clusterSizeOf,
+  compressionTypeOf,
+  dataFileOf,
+  hasDataFile,
+  type Qcow2Header,
+} from './header.ts';
+import {
+  AUTOCLEAR_RAW_DATA_FILE,
   COMPATIBLE_LAZY_REFCOUNTS,
   COMPRESSION_ZSTD,
   INCOMPATIBLE_CORRUPT,
@@ -50,6 +59,14 @@ function specificInfo(header: Qcow2Header): Record<string, unknown> {
     ...common,
     'lazy-refcounts': (header.compatibleFeatures & COMPATIBLE_LAZY_REFCOUNTS) !== 0n,
     corrupt: (header.incompatibleFeatures & INCOMPATIBLE_CORRUPT) !== 0n,
+    ...(hasDataFile(header) && dataFileInfo(header)),
     'extended-l2': (header.incompatibleFeatures & INCOMPATIBLE_EXTENDED_L2) !== 0n,
   };
+}
+
+/** Where the header names no file, QEMU says nothing of it. */
+function dataFileInfo(header: Qcow2Header): Record<string, unknown> {
+  const name = dataFileOf(header);
+  const raw = { 'data-file-raw': (header.autoclearFeatures & AUTOCLEAR_RAW_DATA_FILE) !== 0n };
+  return name === undefined ? raw : { 'data-file': name, ...raw };
 }

@@ -57,6 +57,8 @@ export interface EntryRules {
   readonly clusterSize: number;
   /** 32, or 1 without extended entries. */
   readonly subclusters: number;
+  /** Clusters are in an external data file, each at its guest offset, and 0 is one. */
+  readonly externalData: boolean;
 }
 
 export const NO_BITS: SubclusterBits = Object.freeze({ zero: 0, alloc: 0 });
@@ -80,6 +82,7 @@ export function decodeEntry(
   const copied = (high & ENTRY_COPIED) !== 0;
   if ((high & L2_COMPRESSED) !== 0) {
     if (copied) throw broken('is compressed and marked as writable in place', guestOffset);
+    if (rules.externalData) throw broken('is compressed, and the data is in an external data file', guestOffset);
     if (bits.zero !== 0 || bits.alloc !== 0) throw broken('is compressed and has subclusters', guestOffset);
     return compressedEntry(high, low, rules, guestOffset);
   }
@@ -91,8 +94,11 @@ export function decodeEntry(
     throw broken(`leads to ${hostOffset}, which is not the beginning of a cluster`, guestOffset);
   }
   if (hostOffset > Number.MAX_SAFE_INTEGER) throw broken('leads to an offset of 2^53 or more', guestOffset);
-  if (hostOffset === 0 && copied) throw broken('says that the header is its data', guestOffset);
-  const place = { allocated: hostOffset !== 0, hostOffset, storedLength: 0, copied };
+  if (hostOffset === 0 && copied && !rules.externalData) throw broken('says that the header is its data', guestOffset);
+  const place = { allocated: hostOffset !== 0 || copied, hostOffset, storedLength: 0, copied };
+  if (rules.externalData && place.allocated && hostOffset !== guestOffset) {
+    throw broken(`leads to ${hostOffset} in the external data file, and not to the guest offset`, guestOffset);
+  }
   if (rules.subclusters > 1) return extendedEntry(place, bits, guestOffset);
   const zero = (low & L2_ZERO) !== 0;
   if (zero && rules.version === 2) {

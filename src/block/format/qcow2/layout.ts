@@ -167,6 +167,8 @@ export const MAX_SNAPSHOTS = 65536;
 export const MAX_BACKING_FILE_BYTES = 1023;
 /** Bytes of a backing file's format name: QEMU's longest. */
 export const MAX_BACKING_FORMAT_BYTES = 15;
+/** Bytes of an external data file's name: as many as a backing file's. */
+export const MAX_DATA_FILE_BYTES = 1023;
 /** Bytes of the identity that an image keeps of its base. */
 export const MAX_BACKING_IDENTITY_BYTES = 4096;
 /** Header extensions in one image. Each takes 8 bytes at least; no program writes more than a handful. */

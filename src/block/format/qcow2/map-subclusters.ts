@@ -51,8 +51,8 @@ export class SubclusterMapper {
     if (kind === 'backing') return backingExtent(length);
     const hostOffset = entry.hostOffset + inCluster;
     if (kind === 'zero') return zeroExtent(length, entry.allocated ? hostOffset : NO_OFFSET);
-    const { file, l2 } = this.#metadata;
-    if (entry.hostOffset >= file.length) throw behindTheEnd(file, entry.hostOffset, guestOffset);
+    const { dataStore, l2 } = this.#metadata;
+    if (entry.hostOffset >= dataStore.length) throw behindTheEnd(dataStore, entry.hostOffset, guestOffset);
     return dataExtent(
       this.#metadata.dataChild(hostOffset, guestOffset),
       hostOffset,

@@ -31,6 +31,7 @@ export class Mapper {
   /** Powers of two: multiplying by them is exact, and faster than dividing. */
   readonly #perCluster: number;
   readonly #perSlice: number;
+  readonly #externalData: boolean;
   /** Answers instead where entries are extended. */
   readonly #subclusters: SubclusterMapper | undefined;
   /** Low bits that are zero in the entry of a data cluster: its offset is a multiple of the cluster size. */
@@ -39,7 +40,7 @@ export class Mapper {
   constructor(metadata: Metadata) {
     const { clusterSize, entriesPerSlice, sliceSpan } = metadata.geometry;
     this.#metadata = metadata;
-    this.#file = metadata.file;
+    this.#file = metadata.dataStore;
     this.#l2 = metadata.l2;
     this.#encrypted = metadata.settings.encryption !== undefined;
     this.#clusterSize = clusterSize;
@@ -48,6 +49,7 @@ export class Mapper {
     this.#perCluster = 1 / clusterSize;
     this.#perSlice = 1 / sliceSpan;
     this.#notPlainLow = clusterSize - 1;
+    this.#externalData = metadata.geometry.externalData;
     this.#subclusters = metadata.geometry.subclusters > 1 ? new SubclusterMapper(metadata) : undefined;
   }
 
@@ -91,7 +93,10 @@ export class Mapper {
     const clusters = wanted === 1 ? 1 : Math.min(wanted, this.#entriesPerSlice - index);
     if ((high & NOT_PLAIN_HIGH) === 0 && (low & this.#notPlainLow) === 0) {
       const hostOffset = (high & ~0x80000000) * 2 ** 32 + (low >>> 0);
-      if (hostOffset !== 0) {
+      const isData = this.#externalData
+        ? (hostOffset !== 0 || high < 0) && hostOffset === guestOffset - inCluster
+        : hostOffset !== 0;
+      if (isData) {
         if (hostOffset >= this.#file.length) throw behindTheEnd(this.#file, hostOffset, guestOffset);
         const run = clusters === 1 ? 1 : this.#dataRun(view, at, high, hostOffset, clusters);
         const writable = high < 0 && this.#l2.marked(slot);
@@ -102,7 +107,7 @@ export class Mapper {
           writable,
         );
       }
-      if (high === 0) {
+      if (high === 0 && hostOffset === 0) {
         const run = clusters === 1 ? 1 : sameRun(view, at, 0, clusters);
         return backingExtent(Math.min(length, run * this.#clusterSize - inCluster));
       }
@@ -130,7 +135,7 @@ export class Mapper {
     const low = view.getUint32(at + 4);
     const entry = decodeEntry(high, low, this.#metadata.geometry, guest);
     if (entry.kind === 'zero') {
-      const reserved = entry.hostOffset !== 0;
+      const reserved = entry.allocated;
       const run = reserved ? 1 : sameRun(view, at, low, clusters);
       return zeroExtent(
         Math.min(length, run * this.#clusterSize - inCluster),

@@ -9,6 +9,8 @@
  *   3. what leads to data: L2 entries, L1 entries
  *   4. only then are clusters that lost their last use taken for free, and may be used again
  *
+ * An external data file is flushed before step 1.
+ *
  * Until step 3 nothing on disk refers to what is new; until step 4 nothing overwrites what was referred to before. With lazy
  * refcounts the counts are left out of step 1; the dirty bit, which goes with step 2, says so.
  */
@@ -19,6 +21,7 @@ import { BlockError } from '../../error.ts';
 import { SECTOR_SIZE } from '../../limits.ts';
 import { ClusterAllocator } from './allocator.ts';
 import { SliceCache } from '../shared/slice-cache.ts';
+import type { DataFile } from './data-file.ts';
 import type { ImageEncryption } from './encryption.ts';
 import { EntryTable } from './entry-table.ts';
 import { geometryOf, type Geometry } from './geometry.ts';
@@ -55,6 +58,8 @@ import type { SnapshotTableBytes } from './snapshot-table.ts';
 
 export interface MetadataSettings {
   readonly file: BlockChild;
+  /** Where guest data is, if not in `file`. */
+  readonly dataFile: DataFile | undefined;
   readonly readOnly: boolean;
   /** Bytes of an L2 slice, and how many are kept. */
   readonly sliceBytes: number;
@@ -91,6 +96,8 @@ export interface WholeTables {
 
 export class Metadata {
   readonly file: BlockChild;
+  /** Where guest data is: `file`, or the external data file. */
+  readonly dataStore: BlockChild;
   settings: MetadataSettings;
   geometry: Geometry;
   /** Held by everything that changes tables. Reading the cached mapping needs no lock. */
@@ -117,6 +124,7 @@ export class Metadata {
   constructor(settings: MetadataSettings, header: Qcow2Header, tables: WholeTables) {
     this.settings = settings;
     this.file = settings.file;
+    this.dataStore = settings.dataFile?.child ?? settings.file;
     this.#header = header;
     this.#writtenHeader = header;
     this.#writeError = settings.obstacle ?? tables.snapshotFault;
@@ -220,9 +228,9 @@ export class Metadata {
     }
   }
 
-  /** Where the data of guest clusters is written and read: the file, through the image's encryption. */
+  /** Where the data of guest clusters is written and read: what stores it, through the image's encryption. */
   dataChild(hostOffset: number, guestOffset: number): BlockChild {
-    return this.settings.encryption?.childAt(this.file, hostOffset, guestOffset) ?? this.file;
+    return this.settings.encryption?.childAt(this.dataStore, hostOffset, guestOffset) ?? this.dataStore;
   }
 
   get header(): Qcow2Header {
@@ -328,6 +336,8 @@ export class Metadata {
 
   /** An entry no longer refers to its host clusters. They are free when nothing on stable storage does. */
   giveBack(entry: ClusterEntry, passDiscard: boolean): void {
+    // Nobody counts the clusters of an external data file.
+    if (this.geometry.externalData) return;
     const { first, count } = hostClusters(entry, this.geometry.clusterSize);
     if (count > 0) this.frees.add(first, count, passDiscard);
   }
@@ -372,11 +382,12 @@ export class Metadata {
 
   /** Before the first change of a slice: neither its table nor what its entries own may lie on other metadata. */
   *#vetSlice(slot: number, slice: number): Co<void> {
-    const { clusterSize, entriesPerSlice, entryLength, slicesPerTable, sliceSpan } = this.geometry;
+    const { clusterSize, entriesPerSlice, entryLength, externalData, slicesPerTable, sliceSpan } = this.geometry;
     const table = this.tableOffset(Math.floor(slice / slicesPerTable));
     yield* this.expectFree(table, clusterSize, 'an L2 table', true);
     const view = this.l2.view(slot);
-    for (let index = 0, at = this.l2.start(slot); index < entriesPerSlice; index++, at += entryLength) {
+    const entries = externalData ? 0 : entriesPerSlice;
+    for (let index = 0, at = this.l2.start(slot); index < entries; index++, at += entryLength) {
       const high = view.getUint32(at);
       if ((high & ENTRY_COPIED) === 0) continue;
       const offset = (high & ENTRY_OFFSET_HIGH) * 2 ** 32 + ((view.getUint32(at + 4) & ENTRY_OFFSET_LOW) >>> 0);
@@ -456,6 +467,7 @@ export class Metadata {
   *writeBack(): Co<void> {
     const { refcounts, l1, l2 } = this;
     const publishes = l2.dirtyCount > 0 || l1.dirty;
+    if (this.dataStore !== this.file) yield* settle(this.dataStore.flush());
     if (!this.lazy) yield* refcounts.cache.writeDirty();
     if (!this.lazy && refcounts.table.dirty) {
       yield* settle(this.file.flush());

@@ -9,6 +9,7 @@ export const openOptions = {
   'lazy-refcounts': { type: 'boolean', help: 'Postpone refcount updates; without it, as the image says' },
   'pass-discard-request': { type: 'boolean', help: 'Tell the file of clusters that the guest discards', default: true },
   'pass-discard-other': { type: 'boolean', help: 'Tell the file of other clusters that become free', default: false },
+  'data-file': { type: 'any', help: 'Where guest data is, in the place of the file that the image names' },
   'overlap-check': {
     type: 'any',
     help: 'Which of its structures are protected against being overwritten: none, constant, cached, all, or an object of one of these as template and of structures that are looked out for besides, or not',

@@ -1,12 +1,13 @@
 /** Changing the size of the disk. */
 import { settle, type Co } from '../../co.ts';
-import type { Preallocation } from '../../driver.ts';
+import type { BlockChild, Preallocation } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import { decompressCluster } from './compressed.ts';
+import type { HostRun } from './allocator.ts';
 import { readEntry } from './entries.ts';
 import { EntryTable } from './entry-table.ts';
 import { ENTRY_LENGTH, MAX_L1_BYTES } from './layout.ts';
-import { hostClusters, subclusterRange } from './l2-entry.ts';
+import { allSubclusters, hostClusters, subclusterRange } from './l2-entry.ts';
 import type { Metadata } from './metadata.ts';
 import { changeClusters, zeroPart } from './zero.ts';
 
@@ -47,11 +48,15 @@ export function* resize(metadata: Metadata, change: SizeChange): Co<void> {
 
 // ── Growing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function* grow(metadata: Metadata, { oldSize, newSize, preallocation, zeroUntil }: SizeChange): Co<void> {
+function* grow(metadata: Metadata, { oldSize, newSize, preallocation: wanted, zeroUntil }: SizeChange): Co<void> {
+  // A raw data file holds the whole disk, and the tables lead to all of it.
+  const isRaw = metadata.settings.dataFile?.raw === true;
+  const preallocation = isRaw && wanted === 'off' ? 'metadata' : wanted;
   // Nothing should be there. What is there all the same was never the guest's, and must not show.
   yield* forgetBehind(metadata, oldSize);
   yield* clearTail(metadata, oldSize);
   yield* metadata.lock.run(() => growL1(metadata, Math.ceil(newSize / metadata.geometry.tableSpan)));
+  yield* growDataFile(metadata, oldSize, newSize);
   if (preallocation === 'metadata') yield* preallocate(metadata, oldSize, newSize);
   // Preallocated clusters hide it themselves, but those of extended entries.
   const hides = preallocation === 'metadata' && metadata.geometry.subclusters === 1;
@@ -61,6 +66,16 @@ function* grow(metadata: Metadata, { oldSize, newSize, preallocation, zeroUntil 
     yield* metadata.writeBack();
     yield* writeSize(metadata, newSize);
   });
+}
+
+/** Makes the external data file, if there is one, as long as the disk will be. A raw one shows zeroes there. */
+function* growDataFile(metadata: Metadata, oldSize: number, newSize: number): Co<void> {
+  const { dataFile } = metadata.settings;
+  if (dataFile === undefined) return;
+  const { child, raw } = dataFile;
+  const shown = Math.min(child.length, newSize);
+  if (raw && shown > oldSize) yield* settle(child.writeZeroes(oldSize, shown - oldSize));
+  if (child.length < newSize) yield* settle(child.truncate(newSize));
 }
 
 /** Changes the size in the header. When that fails the disk keeps its size: the next flush makes sure of it. */
@@ -129,7 +144,7 @@ export function* growL1(metadata: Metadata, entries: number): Co<void> {
  */
 function* clearTail(metadata: Metadata, size: number): Co<void> {
   const { file } = metadata;
-  const { clusterSize, sliceSpan, subclusterSize, subclusters } = metadata.geometry;
+  const { clusterSize, externalData, sliceSpan, subclusterSize, subclusters } = metadata.geometry;
   const inCluster = size % clusterSize;
   if (inCluster === 0) return;
   yield* metadata.lock.run(function* () {
@@ -146,7 +161,7 @@ function* clearTail(metadata: Metadata, size: number): Co<void> {
     const isCut = (entry.alloc & (2 ** cut)) !== 0 && inCluster % subclusterSize !== 0;
     if (!isCut && entry.kind !== 'compressed') return;
     const cutEnd = (cut + 1) * subclusterSize;
-    if (entry.copied) {
+    if (entry.copied || externalData) {
       const data = metadata.dataChild(entry.hostOffset, guest);
       yield* settle(data.writeZeroes(entry.hostOffset + inCluster, cutEnd - inCluster));
       return;
@@ -169,22 +184,32 @@ function* clearTail(metadata: Metadata, size: number): Co<void> {
   });
 }
 
+/** Host clusters that read as zeroes. In an external data file each guest cluster has its own place. */
+function* reserveRun(metadata: Metadata, guestCluster: number, wanted: number): Co<Pick<HostRun, 'first' | 'count'>> {
+  const { allocator, file, geometry } = metadata;
+  if (geometry.externalData) return { first: guestCluster, count: wanted };
+  const run = yield* allocator.take(wanted, { from: allocator.freshFrom });
+  const hostEnd = (run.first + run.count) * geometry.clusterSize;
+  if (file.length < hostEnd) yield* settle(file.truncate(hostEnd));
+  return run;
+}
+
 /** Gives all clusters from the old end on host clusters that were never used and so read as zeroes. */
 function* preallocate(metadata: Metadata, oldSize: number, newSize: number): Co<void> {
   const { clusterSize, sliceSpan, subclusters, version } = metadata.geometry;
   const { encryption } = metadata.settings;
   // Bytes that were never written are zeroes, but not when they are decrypted.
   const zero = subclusters === 1 && encryption !== undefined && version === 3 ? 1 : 0;
-  const alloc = subclusters === 1 ? 1 - zero : 0;
+  // Extended entries reserve the space and say that it holds nothing yet, as QEMU's do; but a raw data file holds all of the disk.
+  const isRaw = metadata.settings.dataFile?.raw === true && encryption === undefined;
+  const alloc = isRaw ? allSubclusters(subclusters) : subclusters === 1 ? 1 - zero : 0;
   for (let guest = Math.ceil(oldSize / clusterSize) * clusterSize; guest < newSize;) {
     guest = yield* metadata.lock.run(function* () {
       const slice = Math.floor(guest / sliceSpan);
       yield* metadata.writableSlice(slice);
       const end = Math.min((slice + 1) * sliceSpan, newSize);
       const wanted = Math.ceil((end - guest) / clusterSize);
-      const run = yield* metadata.allocator.take(wanted, { from: metadata.allocator.freshFrom });
-      const hostEnd = (run.first + run.count) * clusterSize;
-      if (metadata.file.length < hostEnd) yield* settle(metadata.file.truncate(hostEnd));
+      const run = yield* reserveRun(metadata, guest / clusterSize, wanted);
       if (encryption !== undefined && version === 2) {
         const child = metadata.dataChild(run.first * clusterSize, guest);
         yield* settle(child.writeZeroes(run.first * clusterSize, run.count * clusterSize));
@@ -193,7 +218,6 @@ function* preallocate(metadata: Metadata, oldSize: number, newSize: number): Co<
       const index = Math.floor((guest - slice * sliceSpan) / clusterSize);
       for (let at = 0; at < run.count; at++) {
         const hostOffset = (run.first + at) * clusterSize;
-        // Extended entries reserve the space and say that it holds nothing yet, as QEMU's do.
         metadata.setCluster(slot, index + at, { allocated: true, hostOffset, copied: true, zero, alloc });
       }
       return guest + run.count * clusterSize;
@@ -208,18 +232,31 @@ function* preallocate(metadata: Metadata, oldSize: number, newSize: number): Co<
  * leaves a disk of the old size with a part of its end gone, which it was to lose; never a larger disk that shows old bytes.
  */
 function* shrink(metadata: Metadata, newSize: number): Co<void> {
+  const { dataFile } = metadata.settings;
+  // The tables will say that nothing is there.
+  if (dataFile?.raw === true) yield* zeroFrom(dataFile.child, newSize);
   yield* forgetBehind(metadata, newSize);
   yield* clearTail(metadata, newSize);
   yield* metadata.lock.run(function* () {
     yield* metadata.writeBack();
     yield* writeSize(metadata, newSize);
     yield* cutFile(metadata);
+    if (dataFile !== undefined && dataFile.child.length > newSize) yield* settle(dataFile.child.truncate(newSize));
   });
+}
+
+function* zeroFrom(file: BlockChild, offset: number): Co<void> {
+  if (file.length > offset) yield* settle(file.writeZeroes(offset, file.length - offset, { mayUnmap: true }));
 }
 
 /** @see FormatImage.makeEmpty */
 export function* makeEmpty(metadata: Metadata): Co<void> {
   metadata.assertWritable();
+  const { dataFile } = metadata.settings;
+  if (dataFile?.raw === true) {
+    yield* zeroFrom(dataFile.child, 0);
+    return;
+  }
   yield* forgetBehind(metadata, 0);
   yield* metadata.lock.run(function* () {
     yield* metadata.writeBack();
@@ -266,7 +303,9 @@ function* collectClusters(metadata: Metadata, slice: number, into: number[]): Co
   const { geometry, l2 } = metadata;
   const slot = yield* l2.load(slice);
   for (let index = 0; index < geometry.entriesPerSlice; index++) {
-    const { first, count } = hostClusters(readEntry(metadata, slot, slice, index), geometry.clusterSize);
+    const entry = readEntry(metadata, slot, slice, index);
+    if (geometry.externalData) continue;
+    const { first, count } = hostClusters(entry, geometry.clusterSize);
     for (let at = 0; at < count; at++) into.push(first + at);
   }
 }

@@ -1,7 +1,8 @@
 /** Making whole clusters and subclusters read as zero, and giving clusters back, by changing their L2 entries alone. */
-import type { Co } from '../../co.ts';
+import { settle, type Co } from '../../co.ts';
 import type { RequestFlags } from '../../driver.ts';
 import { SECTOR_SIZE } from '../../limits.ts';
+import { hintDiscard } from './data-file.ts';
 import { readEntry } from './entries.ts';
 import { allSubclusters, NO_CLUSTER, subclusterRange, type ClusterEntry } from './l2-entry.ts';
 import type { Metadata } from './metadata.ts';
@@ -25,11 +26,15 @@ type Change =
 export function* markZero(metadata: Metadata, guestOffset: number, length: number, flags: RequestFlags): Co<number> {
   const { geometry, header } = metadata;
   if (geometry.version === 2) return 0;
+  if (metadata.settings.dataFile?.raw === true) {
+    return yield* zeroRawFile(metadata, guestOffset, length, flags.mayUnmap === true);
+  }
   // The last cluster is whole when all that the disk has of it is.
   const reachesEnd = guestOffset + length > header.size - SECTOR_SIZE;
   const whole = reachesEnd ? roundUp(guestOffset + length, geometry.clusterSize) - guestOffset : length;
   const all = allSubclusters(geometry.subclusters);
-  const done = yield* changeClusters(metadata, guestOffset, whole, false, ({ allocated, copied, zero }) => {
+  const passDiscard = geometry.externalData && flags.mayUnmap === true && metadata.settings.passDiscardRequest;
+  const done = yield* changeClusters(metadata, guestOffset, whole, passDiscard, ({ allocated, copied, zero }) => {
     const reserved = copied && allocated;
     if (flags.mayUnmap === true || !reserved) return zero === all && !allocated ? 'keep' : 'zero';
     return zero === all ? 'keep' : 'zero-reserved';
@@ -47,6 +52,7 @@ export function* discard(metadata: Metadata, guestOffset: number, length: number
   const hasBacking = metadata.header.backingFileName !== undefined;
   metadata.assertWritable();
   if (metadata.geometry.version === 2 && hasBacking) return length;
+  if (metadata.settings.dataFile?.raw === true) return yield* zeroRawFile(metadata, guestOffset, length, true);
   const { clusterSize, subclusters, tableSpan } = metadata.geometry;
   const table = Math.floor(guestOffset / tableSpan);
   if (!hasBacking && metadata.tableOffset(table) === 0) return Math.min(length, (table + 1) * tableSpan - guestOffset);
@@ -87,22 +93,25 @@ export function* changeClusters(
     metadata.assertWritable();
     const { clusterSize, sliceSpan, subclusters, subclusterSize } = metadata.geometry;
     const slice = Math.floor(guestOffset / sliceSpan);
-    const slot = yield* metadata.writableSlice(slice);
     const start = guestOffset - slice * sliceSpan;
     const end = Math.min(start + length, sliceSpan);
-    for (let at = start; at < end;) {
+    const slot = yield* metadata.writableSlice(slice);
+    const discarded: number[] = [];
+    let at = start;
+    while (at < end) {
       const index = Math.floor(at / clusterSize);
       const next = Math.min(end, (index + 1) * clusterSize);
       const entry = readEntry(metadata, slot, slice, index);
       const from = (at - index * clusterSize) / subclusterSize;
       const to = Math.ceil((next - index * clusterSize) / subclusterSize);
       const isPart = to - from < subclusters;
-      if (isPart && entry.kind === 'compressed') return at - start;
+      if (isPart && entry.kind === 'compressed') break;
       if (isPart) zeroPart(metadata, slot, index, entry, subclusterRange(from, to));
-      else apply(metadata, slot, index, entry, decide(entry), passDiscard);
+      else if (apply(metadata, slot, index, entry, decide(entry), passDiscard)) discarded.push(entry.hostOffset);
       at = next;
     }
-    return end - start;
+    if (metadata.geometry.externalData && passDiscard) yield* discardClusters(metadata, discarded);
+    return at - start;
   });
 }
 
@@ -116,6 +125,7 @@ export function zeroPart(metadata: Metadata, slot: number, index: number, entry:
   });
 }
 
+/** @returns whether a host cluster went out of use */
 function apply(
   metadata: Metadata,
   slot: number,
@@ -123,13 +133,37 @@ function apply(
   entry: ClusterEntry,
   change: Change,
   passDiscard: boolean,
-): void {
-  if (change === 'keep') return;
+): boolean {
+  if (change === 'keep') return false;
   const zero = change === 'unallocate' ? 0 : allSubclusters(metadata.geometry.subclusters);
   if (change === 'zero-reserved') {
     metadata.setCluster(slot, index, { ...entry, zero, alloc: 0 });
-    return;
+    return false;
   }
   metadata.setCluster(slot, index, { ...NO_CLUSTER, zero });
   metadata.giveBack(entry, passDiscard);
+  return entry.allocated;
+}
+
+/** Clusters of an external data file are given back at once: each may be taken again without a flush. */
+function* discardClusters({ dataStore, geometry }: Metadata, offsets: readonly number[]): Co<void> {
+  for (let first = 0; first < offsets.length;) {
+    const offset = offsets[first]!;
+    let next = first + 1;
+    while (next < offsets.length && offsets[next] === offset + (next - first) * geometry.clusterSize) next++;
+    yield* hintDiscard(dataStore, offset, (next - first) * geometry.clusterSize);
+    first = next;
+  }
+}
+
+/**
+ * A raw data file is made zero itself, and the tables go on saying that it holds the data. So what the disk shows and what the
+ * file holds never differ, whatever of both reaches the disk before a power cut.
+ *
+ * @returns bytes done: all of them
+ */
+function* zeroRawFile(metadata: Metadata, guestOffset: number, length: number, mayUnmap: boolean): Co<number> {
+  metadata.assertWritable();
+  yield* settle(metadata.dataChild(guestOffset, guestOffset).writeZeroes(guestOffset, length, { mayUnmap }));
+  return length;
 }

@@ -125,7 +125,6 @@ describe('fields that cannot be', () => {
     ],
     ['extension too long', (file) => file.setUint32(116, 65536), 'corrupt', /0x6803f857 says that it has 65536 bytes/],
     ['other encryption', (file) => file.setUint32(FIELD.cryptMethod, 3), 'unsupported', /encryption method 3/],
-    ['data file', (file) => file.setUint64(FIELD.incompatibleFeatures, 4n), 'unsupported', /external data file/],
     [
       'extended L2',
       (file) => file.setUint64(FIELD.incompatibleFeatures, 16n).setUint32(FIELD.clusterBits, 13),
