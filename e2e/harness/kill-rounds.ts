@@ -240,6 +240,7 @@ class WatchedWork {
       case 'snapshot':
       case 'apply':
       case 'delete':
+      case 'compress':
         throw new Error(`A workload of the page has no '${operation.verb}'`);
     }
   }

@@ -43,6 +43,7 @@ async function performOn(disk: Disk, operation: Operation): Promise<void> {
     case 'read':
       await disk.read(operation.offset, operation.length);
       return;
+    case 'compress':
     case 'resize':
     case 'reopen':
     case 'snapshot':

@@ -162,6 +162,8 @@ export interface BlockChild {
   readonly synchronous: boolean;
   /** What is stored is not what is read (encryption): to know where it is helps nobody, and no way leads past this child. */
   readonly opaque?: true;
+  /** What is written with the flag `compressed` is stored so: it is an image of a format that can. */
+  readonly compresses?: boolean;
   /** Past the end of the node zeroes are read. */
   read(offset: number, buffer: Uint8Array, flags?: RequestFlags): MaybePromise<void>;
   /** Past the end of a growable node it grows. */

@@ -1,5 +1,11 @@
 import { expect, it } from 'vitest';
-import { dataFileSubject, extendedL2Subject, qcow2Subject, snapshotSubject } from '../support/qcow2-scenario.ts';
+import {
+  compressedSubject,
+  dataFileSubject,
+  extendedL2Subject,
+  qcow2Subject,
+  snapshotSubject,
+} from '../support/qcow2-scenario.ts';
 import { runModel } from './model.ts';
 
 it.each([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])('a qcow2 disk holds what was written to it: seed %i', async (seed) => {
@@ -24,5 +30,12 @@ it.each([1, 2, 3, 4, 5, 6, 7, 8])(
   'a qcow2 disk with a data file holds what was written to it: seed %i',
   async (seed) => {
     expect((await runModel(dataFileSubject, seed))['operations']).toBeGreaterThan(50);
+  },
+);
+
+it.each([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])(
+  'a qcow2 disk with compressed writes holds what was written to it: seed %i',
+  async (seed) => {
+    expect((await runModel(compressedSubject, seed))['operations']).toBeGreaterThan(50);
   },
 );

@@ -1,5 +1,11 @@
 import { expect, it } from 'vitest';
-import { dataFileSubject, extendedL2Subject, qcow2Subject, snapshotSubject } from '../support/qcow2-scenario.ts';
+import {
+  compressedSubject,
+  dataFileSubject,
+  extendedL2Subject,
+  qcow2Subject,
+  snapshotSubject,
+} from '../support/qcow2-scenario.ts';
 import { runNthFailures } from './nth-failures.ts';
 
 // The last one: a soak showed that the model took a read beside a failing write for proof that it had not happened.
@@ -20,6 +26,10 @@ it.each([1, 2, 3, 4])('the same with snapshots: seed %i', async (seed) => {
 
 it.each([1, 2, 3])('the same with an external data file: seed %i', async (seed) => {
   expect((await runNthFailures(dataFileSubject, seed))['runs']).toBeGreaterThan(10);
+});
+
+it.each([1, 2, 3, 4])('the same with compressed writes: seed %i', async (seed) => {
+  expect((await runNthFailures(compressedSubject, seed))['runs']).toBeGreaterThan(10);
 });
 
 it('is noticed when a storage answers and does nothing', async () => {

@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { dataFileSubject, extendedL2Subject, qcow2Subject, snapshotSubject } from '../support/qcow2-scenario.ts';
+import {
+  compressedSubject,
+  dataFileSubject,
+  extendedL2Subject,
+  qcow2Subject,
+  snapshotSubject,
+} from '../support/qcow2-scenario.ts';
 import { runPowerCuts } from './power-cuts.ts';
 
 describe('power cuts at every point of a workload on a qcow2 disk', () => {
@@ -17,6 +23,10 @@ describe('power cuts at every point of a workload on a qcow2 disk', () => {
 
   it.each([1, 2, 3, 4])('the same with an external data file: seed %i', async (seed) => {
     expect((await runPowerCuts(dataFileSubject, seed))['cuts']).toBeGreaterThan(20);
+  });
+
+  it.each([1, 2, 3, 4, 5, 6])('the same with compressed writes: seed %i', async (seed) => {
+    expect((await runPowerCuts(compressedSubject, seed))['cuts']).toBeGreaterThan(20);
   });
 
   it('are noticed when the storage answers flushes without doing them', async () => {

@@ -2,7 +2,7 @@
 import type { MaybePromise } from '../../src/block/co.ts';
 import { BlockError } from '../../src/block/error.ts';
 import type { DiskModel, PendingChange } from './disk-model.ts';
-import { patternedBytes } from './random.ts';
+import { compressibleBytes, patternedBytes } from './random.ts';
 import { runSnapshotOperation } from './snapshot-run.ts';
 import type { SnapshotReader } from './snapshot-model.ts';
 import { type Operation, printOperation, type Verb } from './workload.ts';
@@ -12,7 +12,7 @@ export interface GuestDisk {
   /** Bytes. */
   readonly size: number;
   read(offset: number, buffer: Uint8Array): MaybePromise<void>;
-  write(offset: number, data: Uint8Array, fua: boolean): MaybePromise<void>;
+  write(offset: number, data: Uint8Array, fua: boolean, compressed?: boolean): MaybePromise<void>;
   writeZeroes(offset: number, length: number, unmap: boolean): MaybePromise<void>;
   discard(offset: number, length: number): MaybePromise<void>;
   flush(): MaybePromise<void>;
@@ -128,13 +128,19 @@ export async function verifiedRead(disk: GuestDisk, model: DiskModel, offset: nu
   model.verifyRead(offset, buffer, since);
 }
 
+/** What a write writes: its own pattern. */
+export function writtenBytes({ id, verb, offset, length }: Extract<Operation, { verb: 'write' | 'compress' }>) {
+  return verb === 'compress' ? compressibleBytes(id, offset, length) : patternedBytes(id, offset, length);
+}
+
 /** @returns undefined for what falls outside of the disk since an operation before it was dropped or failed */
 function beginInModel(model: DiskModel, operation: Operation, size: number): PendingChange | undefined {
   const label = `operation ${operation.id}: ${printOperation(operation)}`;
   if ('offset' in operation && operation.offset + operation.length > size) return undefined;
   switch (operation.verb) {
     case 'write':
-      return model.write(operation.offset, patternedBytes(operation.id, operation.offset, operation.length), label);
+    case 'compress':
+      return model.write(operation.offset, writtenBytes(operation), label);
     case 'zero':
       return model.writeZeroes(operation.offset, operation.length, label);
     case 'discard':
@@ -154,11 +160,10 @@ function beginInModel(model: DiskModel, operation: Operation, size: number): Pen
 async function performOn(disk: GuestDisk, operation: Operation): Promise<void> {
   switch (operation.verb) {
     case 'write':
-      return await disk.write(
-        operation.offset,
-        patternedBytes(operation.id, operation.offset, operation.length).slice(),
-        operation.fua,
-      );
+    case 'compress': {
+      const data = writtenBytes(operation).slice();
+      return await disk.write(operation.offset, data, operation.fua, operation.verb === 'compress');
+    }
     case 'zero':
       return await disk.writeZeroes(operation.offset, operation.length, operation.unmap);
     case 'discard':

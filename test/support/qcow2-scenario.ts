@@ -31,8 +31,10 @@ import { generateWorkload } from './workload.ts';
 const MANY_CHANGES = { write: 10, read: 2, zero: 4, discard: 3, flush: 3, reopen: 1, resize: 1 } as const;
 const WITH_SNAPSHOTS = { ...MANY_CHANGES, snapshot: 3, apply: 2, delete: 2 } as const;
 
+const COMPRESSING = { ...MANY_CHANGES, write: 4, compress: 10 } as const;
+
 /** What a scenario's image has beside what every one may have. */
-type Variant = 'plain' | 'extended_l2' | 'snapshots' | 'data_file';
+type Variant = 'plain' | 'extended_l2' | 'snapshots' | 'data_file' | 'compressed';
 
 export function chooseScenario(random: Random, choice: ScenarioChoice, variant: Variant = 'plain'): Scenario {
   const external = variant === 'data_file';
@@ -55,6 +57,7 @@ export function chooseScenario(random: Random, choice: ScenarioChoice, variant: 
       ...(version === 3 && { refcount_bits: random.pick([1, 2, 4, 8, 16, 32, 64]), lazy_refcounts: lazy }),
       ...(extended && { extended_l2: true }),
       ...(external && { data_file: 'beside', data_file_raw: isRaw }),
+      ...(variant === 'compressed' && version === 3 && { compression_type: random.pick(['zlib', 'zlib', 'zstd']) }),
       ...(base !== undefined && { backing_file: 'base', backing_fmt: 'raw' }),
     },
     open: {
@@ -88,6 +91,7 @@ export function chooseScenario(random: Random, choice: ScenarioChoice, variant: 
 }
 
 function weightsFor(variant: Variant, version: 2 | 3): NonNullable<ScenarioChoice['weights']> {
+  if (variant === 'compressed') return COMPRESSING;
   if (variant !== 'snapshots') return MANY_CHANGES;
   const { resize, ...others } = WITH_SNAPSHOTS;
   // Version 2 refuses another size while there are snapshots.
@@ -182,7 +186,16 @@ export const dataFileSubject: Subject = {
   },
 };
 
+/** The same with compressed writes. */
+export const compressedSubject: Subject = {
+  ...qcow2Subject,
+  name: 'qcow2 with compressed writes',
+  choose: (random, choice) => chooseScenario(random, choice, 'compressed'),
+};
+
 /** A variant of qcow2 for a seed of the long tiers. */
 export function qcow2SubjectFor(seed: number): Subject {
-  return new Random(seed).fork().pick([qcow2Subject, extendedL2Subject, snapshotSubject, dataFileSubject]);
+  return new Random(seed)
+    .fork()
+    .pick([qcow2Subject, extendedL2Subject, snapshotSubject, dataFileSubject, compressedSubject]);
 }

@@ -6,11 +6,11 @@ import { qcow2 } from '../../src/block/format/qcow2/driver.ts';
 import { readHeader } from '../../src/block/format/qcow2/header.ts';
 import type { BlockBackend } from '../../src/block/graph/backend.ts';
 import { DiskModel, type PendingChange } from './disk-model.ts';
-import { patternedBytes } from './random.ts';
 import { makeImage, openDisk, type LastingStorage, type OpenedDisk } from './scenario.ts';
 import { SimulatedStorage } from './simulated-storage.ts';
 import type { SparseBytes } from './sparse-bytes.ts';
 import { StorageChild } from './storage-child.ts';
+import { writtenBytes } from './guest-run.ts';
 import { printOperation, type Operation } from './workload.ts';
 
 /** Makes an empty image. @returns the file's bytes */
@@ -90,9 +90,10 @@ export class Qcow2Session {
   async run(operation: Operation): Promise<void> {
     const label = printOperation(operation);
     switch (operation.verb) {
-      case 'write': {
-        const data = patternedBytes(operation.id, operation.offset, operation.length);
-        const flags = operation.fua ? { fua: true } : {};
+      case 'write':
+      case 'compress': {
+        const data = writtenBytes(operation);
+        const flags = { fua: operation.fua, compressed: operation.verb === 'compress' };
         return this.#change(this.model.write(operation.offset, data, label), () =>
           this.disk.write(operation.offset, data, flags),
         );

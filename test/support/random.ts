@@ -104,6 +104,18 @@ export function patternedBytes(writeNumber: number, offset: number, length: numb
   return bytes.subarray(skip, skip + length);
 }
 
+/** Like `patternedBytes`, and they can be compressed: some writes by much, some by little. */
+export function compressibleBytes(writeNumber: number, offset: number, length: number): Uint8Array {
+  const skip = offset % SECTOR_BYTES;
+  const bytes = patternedBytes(writeNumber, offset - skip, skip + length).slice();
+  const noise = 16 + ((writeNumber * 37) % 30) * 16;
+  for (let start = 0; start < bytes.length; start += SECTOR_BYTES) {
+    const end = Math.min(start + SECTOR_BYTES, bytes.length);
+    for (let at = start + noise; at < end; at += 16) bytes.copyWithin(at, start, start + Math.min(16, end - at));
+  }
+  return bytes.subarray(skip);
+}
+
 /** Says in words what a sector holds: zeroes, the sector of a patterned write, or the first bytes of something else. */
 export function describeSector(bytes: Uint8Array): string {
   if (bytes.every((byte) => byte === 0)) return 'zeroes';

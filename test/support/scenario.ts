@@ -181,7 +181,7 @@ export function guestDisk(
       return disk.length;
     },
     read: (offset, buffer) => disk.read(offset, buffer),
-    write: (offset, data, fua) => disk.write(offset, data, { fua }),
+    write: (offset, data, fua, compressed = false) => disk.write(offset, data, { fua, compressed }),
     writeZeroes: (offset, length, unmap) => disk.writeZeroes(offset, length, { mayUnmap: unmap }),
     discard: (offset, length) => disk.discard(offset, length),
     flush: () => disk.flush(),

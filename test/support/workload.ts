@@ -3,7 +3,7 @@ import type { Random } from './random.ts';
 
 /** Offsets and lengths in bytes. `id` names the operation in messages and is the number of its write pattern. */
 export type Operation = { readonly id: number } & (
-  | { readonly verb: 'write'; readonly offset: number; readonly length: number; readonly fua: boolean }
+  | { readonly verb: 'write' | 'compress'; readonly offset: number; readonly length: number; readonly fua: boolean }
   | { readonly verb: 'zero'; readonly offset: number; readonly length: number; readonly unmap: boolean }
   | { readonly verb: 'discard' | 'read'; readonly offset: number; readonly length: number }
   | { readonly verb: 'flush' | 'reopen' }
@@ -56,7 +56,8 @@ export function generateWorkload(options: WorkloadOptions): Operation[] {
     } else {
       const { offset, length } = range(size, options, alignment);
       if (length === 0) continue;
-      if (verb === 'write') operations.push({ id, verb, offset, length, fua: random.chance(0.05) });
+      if (verb === 'write' || verb === 'compress')
+        operations.push({ id, verb, offset, length, fua: random.chance(0.05) });
       else if (verb === 'zero') operations.push({ id, verb, offset, length, unmap: random.chance(0.5) });
       else operations.push({ id, verb, offset, length });
     }
@@ -100,7 +101,8 @@ export function printWorkload(operations: readonly Operation[]): string {
 export function printOperation(operation: Operation): string {
   switch (operation.verb) {
     case 'write':
-      return `write${operation.fua ? ' -f' : ''} ${operation.offset} ${operation.length}`;
+    case 'compress':
+      return `write${operation.verb === 'compress' ? ' -c' : ''}${operation.fua ? ' -f' : ''} ${operation.offset} ${operation.length}`;
     case 'zero':
       return `write -z${operation.unmap ? ' -u' : ''} ${operation.offset} ${operation.length}`;
     case 'discard':

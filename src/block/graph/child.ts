@@ -48,6 +48,12 @@ export class Child implements BlockChild {
     return this.node.synchronous;
   }
 
+  get compresses(): boolean {
+    let node: BlockNode | undefined = this.node;
+    while (node?.isFilter === true) node = node.below;
+    return node?.driver.kind === 'format' && node.driver.capabilities.compress;
+  }
+
   read(offset: number, buffer: Uint8Array, flags: RequestFlags = NO_FLAGS): MaybePromise<void> {
     if (flags.copyOnRead === true && !this.#mayWriteUnchanged) throw this.#refusal('copy on read', offset);
     return this.node.read(offset, buffer, flags);

@@ -136,6 +136,12 @@ export class AlignedIo {
   }
 }
 
+/** Bytes of whole units from `position`: 0 when it is not at the start of one. The last unit of the disk may be a part. */
+export function wholeUnits(unit: number, position: number, end: number, virtualSize: number): number {
+  if (position % unit !== 0) return 0;
+  return end === virtualSize ? end - position : end - position - ((end - position) % unit);
+}
+
 function roundUp(value: number, alignment: number): number {
   return value + ((alignment - (value % alignment)) % alignment);
 }

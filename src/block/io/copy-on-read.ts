@@ -10,7 +10,7 @@ import type { ImageLayer } from './layer.ts';
 import { readImagePadded } from './read.ts';
 import type { TrackedRequest } from './tracked.ts';
 import { writeExtents } from './write.ts';
-import { wholeUnits } from './zero.ts';
+import { wholeUnits } from './align.ts';
 
 const FILLING: RequestFlags = Object.freeze({ writeUnchanged: true });
 

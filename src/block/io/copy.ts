@@ -1,6 +1,6 @@
 /** The copy loop: one for convert and every block job. */
 import { settle, start, withTasks, type Co, type MaybePromise } from '../co.ts';
-import type { RequestFlags } from '../driver.ts';
+import { NO_FLAGS, type RequestFlags } from '../driver.ts';
 import { REQUEST_PARALLELISM } from '../limits.ts';
 import { TimeSlice } from '../time-slice.ts';
 import { isZero, requestBuffers } from './buffers.ts';
@@ -25,6 +25,8 @@ export interface CopySettings {
   readonly targetIsZero: boolean;
   /** Data that turns out to be zero is treated as zeroes. qemu-img: -S. */
   readonly detectZeroes: boolean;
+  /** Data is written with the flag `compressed`. */
+  readonly compressed?: boolean;
   /** Called as bytes are done, with how many of the range so far. Throws when the caller gave up. */
   readonly onProgress?: (done: number) => void;
 }
@@ -83,7 +85,8 @@ function* copyData(source: CopySource, target: CopyTarget, piece: Piece, setting
   try {
     yield* settle(source.read(piece.offset, buffer));
     if (settings.detectZeroes && isZero(buffer)) yield* writeZeroes(target, piece, settings);
-    else yield* settle(target.write(piece.offset, buffer));
+    else
+      yield* settle(target.write(piece.offset, buffer, settings.compressed === true ? { compressed: true } : NO_FLAGS));
   } finally {
     requestBuffers.release(buffer);
   }

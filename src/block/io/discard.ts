@@ -1,7 +1,7 @@
 /** The discard loop: one for all formats. */
 import { settle, type Co } from '../co.ts';
 import type { ImageLayer } from './layer.ts';
-import { wholeUnits } from './zero.ts';
+import { wholeUnits } from './align.ts';
 
 /** Gives the whole units of a guest range back to the image. A discard is a hint: parts of units are left as they are. */
 export function* discardImage(layer: ImageLayer, offset: number, length: number): Co<void> {

@@ -6,6 +6,7 @@ import { JOINED_WRITE_BYTES, REQUEST_PARALLELISM } from '../limits.ts';
 import { isZero, requestBuffers } from './buffers.ts';
 import type { ImageLayer } from './layer.ts';
 import { readImagePadded } from './read.ts';
+import { writeCompressed } from './write-compressed.ts';
 import type { TrackedRequest } from './tracked.ts';
 
 /**
@@ -52,12 +53,17 @@ export function* writeExtents(
   flags: RequestFlags,
 ): Co<void> {
   const { image } = layer;
+  if (flags.compressed === true) {
+    yield* layer.tracker.makeSerialising(request, image.allocationUnit);
+    yield* writeCompressed(layer, offset, data, flags);
+    return;
+  }
   yield* withTasks(REQUEST_PARALLELISM, function* (tasks) {
     for (let done = 0; done < data.length && !tasks.failed;) {
       const position = offset + done;
       const extent = yield* settle(image.map(position, data.length - done));
       const part = data.subarray(done, done + extent.length);
-      if (extent.kind === 'data' && extent.writable && flags.compressed !== true) {
+      if (extent.kind === 'data' && extent.writable) {
         yield* tasks.issue(() => {
           layer.fileEvent('write_aio');
           return extent.child.write(extent.hostOffset, part, flags);
@@ -67,9 +73,9 @@ export function* writeExtents(
         // Others may change the mapping while this waits: nothing may be in flight, and it must be looked at again.
         yield* tasks.drain();
         yield* layer.tracker.makeSerialising(request, image.allocationUnit);
-      } else if (flags.compressed === true || (extent.kind === 'encoded' && extent.writable)) {
-        yield* writeEncoded(layer, position, flags.compressed === true ? data.subarray(done) : part, flags);
-        done += flags.compressed === true ? data.length - done : extent.length;
+      } else if (extent.kind === 'encoded' && extent.writable) {
+        yield* writeEncoded(layer, position, part, flags);
+        done += extent.length;
       } else {
         done += yield* writeAllocating(layer, position, data.subarray(done));
       }

@@ -4,6 +4,7 @@ import type { RequestFlags } from '../driver.ts';
 import { BlockError } from '../error.ts';
 import type { Extent } from '../extent.ts';
 import { ZERO_BUFFER_BYTES } from '../limits.ts';
+import { wholeUnits } from './align.ts';
 import { zeroBuffer } from './buffers.ts';
 import type { ImageLayer } from './layer.ts';
 import { writeAllocating } from './write.ts';
@@ -32,12 +33,6 @@ export function* zeroImage(layer: ImageLayer, offset: number, length: number, fl
 
 function zeroUnitOf({ image }: ImageLayer): number {
   return image.zeroUnit ?? image.allocationUnit;
-}
-
-/** Bytes of whole units from `position`: 0 when it is not at the start of one. The last unit of the disk may be a part. */
-export function wholeUnits(unit: number, position: number, end: number, virtualSize: number): number {
-  if (position % unit !== 0) return 0;
-  return end === virtualSize ? end - position : end - position - ((end - position) % unit);
 }
 
 /** Up to where zeroes must be written as data: the next unit, or all that could not be marked. */

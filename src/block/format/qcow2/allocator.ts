@@ -29,6 +29,8 @@ export class ClusterAllocator {
   #runHint = 0;
   /** From this cluster on nothing was ever written. */
   #freshFrom: number;
+  /** Where the next compressed cluster goes, behind the last one in its host cluster. 0: into a new one. QEMU: free_byte_offset. */
+  #nextByte = 0;
 
   constructor(metadata: Metadata) {
     this.#metadata = metadata;
@@ -39,6 +41,7 @@ export class ClusterAllocator {
   restart(): void {
     this.#firstFree = 0;
     this.#runHint = 0;
+    this.#nextByte = 0;
     this.#freshFrom = Math.max(this.#freshFrom, this.#fileClusters());
   }
 
@@ -85,6 +88,50 @@ export class ClusterAllocator {
       if (options.from === undefined) this.#runHint = first + count;
       return { first, count, fresh };
     }
+  }
+
+  /**
+   * Takes bytes for a compressed cluster: behind those that were taken last, if they fit there or go on into the next cluster.
+   * Each host cluster that they touch counts once more.
+   *
+   * @param length fewer than a cluster has
+   * @param limit they must end before this offset
+   * @returns where they begin, in bytes
+   * @throws BlockError as `take`
+   */
+  *takeBytes(length: number, limit: number): Co<number> {
+    const metadata = this.#metadata;
+    const { clusterSize } = metadata.geometry;
+    metadata.assertWritable();
+    metadata.file.event('cluster_alloc_bytes');
+    metadata.announceLazyCounts();
+    const last = Math.floor(this.#nextByte / clusterSize);
+    const room = (yield* this.#canShare(last)) ? clusterSize - (this.#nextByte % clusterSize) : 0;
+    let offset = this.#nextByte;
+    if (length <= room) {
+      yield* metadata.refcounts.change(last, 1, 1);
+    } else {
+      const { first } = yield* this.take(1);
+      const goesOn = room > 0 && first === last + 1;
+      try {
+        if ((first + 1) * clusterSize > limit) throw beyond(limit);
+        if (goesOn) yield* metadata.refcounts.change(last, 1, 1);
+      } catch (error) {
+        metadata.frees.add(first, 1, false);
+        throw error;
+      }
+      if (!goesOn) offset = first * clusterSize;
+    }
+    const end = offset + length;
+    this.#nextByte = end % clusterSize === 0 ? 0 : end;
+    return offset;
+  }
+
+  /** Whether one more compressed cluster may lie in the host cluster that the last one ended in. */
+  *#canShare(cluster: number): Co<boolean> {
+    if (this.#nextByte === 0) return false;
+    const { refcounts } = this.#metadata;
+    return (yield* refcounts.get(cluster)) < refcounts.largest;
   }
 
   /** The first refcount block that is missing for a run; -1: none is. */
@@ -215,6 +262,7 @@ export class ClusterAllocator {
     const unused: FreedRun[] = [];
     const done = yield* refcounts.change(first + from, count - from, -1, (cluster, now) => {
       if (now > 0) return;
+      if (cluster === Math.floor(this.#nextByte / this.#metadata.geometry.clusterSize)) this.#nextByte = 0;
       this.#firstFree = Math.min(this.#firstFree, cluster);
       this.#runHint = Math.min(this.#runHint, cluster);
       const last = unused.at(-1);
@@ -229,4 +277,11 @@ export class ClusterAllocator {
     for (const run of unused) yield* hintDiscard(file, run.first * clusterSize, run.count * clusterSize);
     return done;
   }
+}
+
+function beyond(limit: number): BlockError {
+  return new BlockError(
+    'no-space',
+    `Compressed clusters of this size lie before offset ${limit} of the file, and there is no space there any more`,
+  );
 }

@@ -41,6 +41,12 @@ export const createOptions = {
     default: false,
   },
   extended_l2: { type: 'boolean', help: 'Extended L2 tables', default: false },
+  compression_type: {
+    type: 'enum',
+    values: ['zlib', 'zstd'],
+    help: 'Compression method used for image cluster compression',
+    default: 'zlib',
+  },
   lazy_refcounts: { type: 'boolean', help: 'Postpone refcount updates', default: false },
   refcount_bits: { type: 'number', help: 'Width of a reference count entry in bits', default: 16 },
   encryption: {
@@ -104,6 +110,12 @@ export function checkCreateOptions(options: CreateOptions): CreateParameters {
     throw new BlockError(
       'invalid',
       'Lazy refcounts only supported with compatibility level 1.1 and above (use version=v3 or greater)',
+    );
+  }
+  if (version < 3 && options.compression_type !== 'zlib') {
+    throw new BlockError(
+      'invalid',
+      'Non-zlib compression type is only supported with compatibility level 1.1 and above (use version=v3 or greater)',
     );
   }
   const entryLength = checkExtendedL2(options, version);

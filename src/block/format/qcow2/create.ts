@@ -17,6 +17,7 @@ import { encodeHeader, placeBackingFile, type Qcow2Header } from './header.ts';
 import {
   AUTOCLEAR_RAW_DATA_FILE,
   COMPATIBLE_LAZY_REFCOUNTS,
+  COMPRESSION_ZSTD,
   CRYPT_AES,
   CRYPT_LUKS,
   CRYPT_NONE,
@@ -27,6 +28,7 @@ import {
   HEADER_LENGTH_V2,
   HEADER_LENGTH_V3,
   HEADER_LENGTH_WRITTEN,
+  INCOMPATIBLE_COMPRESSION,
   INCOMPATIBLE_DATA_FILE,
   INCOMPATIBLE_EXTENDED_L2,
   L2_ZERO,
@@ -190,14 +192,22 @@ function makeHeader(options: CreateOptions, parameters: CreateParameters, layout
     snapshotsOffset: 0,
     incompatibleFeatures:
       (parameters.entryLength === EXTENDED_ENTRY_LENGTH ? INCOMPATIBLE_EXTENDED_L2 : 0n) |
-      (options.data_file === undefined ? 0n : INCOMPATIBLE_DATA_FILE),
+      (options.data_file === undefined ? 0n : INCOMPATIBLE_DATA_FILE) |
+      (options.compression_type === 'zstd' ? INCOMPATIBLE_COMPRESSION : 0n),
     compatibleFeatures: parameters.lazyRefcounts ? COMPATIBLE_LAZY_REFCOUNTS : 0n,
     autoclearFeatures: options.data_file_raw ? AUTOCLEAR_RAW_DATA_FILE : 0n,
     refcountOrder: Math.log2(parameters.refcountBits),
     headerLength,
-    additionalFields: new Uint8Array(version === 2 ? 0 : headerLength - HEADER_LENGTH_V3),
+    additionalFields: additionalFields(headerLength, options),
     extensions,
   };
+}
+
+/** What a header of version 3 has behind its fields: the compression type and padding. */
+function additionalFields(headerLength: number, { compression_type: compression }: CreateOptions): Uint8Array {
+  const fields = new Uint8Array(Math.max(0, headerLength - HEADER_LENGTH_V3));
+  if (compression === 'zstd') fields[0] = COMPRESSION_ZSTD;
+  return fields;
 }
 
 /** Writes tables in large pieces and tells how far it is. */

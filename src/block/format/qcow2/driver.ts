@@ -35,7 +35,7 @@ export const qcow2: FormatDriver<typeof openOptions, typeof createOptions> = {
     check: true,
     repair: true,
     resize: true,
-    compress: false,
+    compress: true,
   },
   openOptions,
   createOptions,

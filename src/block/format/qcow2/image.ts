@@ -22,6 +22,7 @@ import { amend } from './amend.ts';
 import type { AmendOptions } from './amend-options.ts';
 import type { Qcow2Bitmaps } from './bitmaps.ts';
 import { CompressedReader } from './compressed.ts';
+import { writeCompressed } from './compressed-write.ts';
 import { checkImage } from './check.ts';
 import { writeObstacle } from './features.ts';
 import { changeBackingFile, setBackingIdentity } from './header-change.ts';
@@ -95,6 +96,10 @@ export class Qcow2Image implements FormatImage {
 
   readEncoded(offset: number, buffer: Uint8Array): MaybePromise<void> {
     return this.#compressed.read(offset, buffer);
+  }
+
+  writeEncoded(offset: number, data: Uint8Array): MaybePromise<void> {
+    return start(writeCompressed(this.#metadata, offset, data, () => this.#compressed.forget()));
   }
 
   markZero(offset: number, length: number, flags: RequestFlags): MaybePromise<number> {

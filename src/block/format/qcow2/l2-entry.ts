@@ -194,9 +194,13 @@ export function compressedOffsetLimit(clusterSize: number): number {
 export function hostClusters(entry: ClusterEntry, clusterSize: number): { first: number; count: number } {
   const { allocated, hostOffset, storedLength } = entry;
   if (!allocated) return { first: 0, count: 0 };
-  const first = Math.floor(hostOffset / clusterSize);
-  if (storedLength === 0) return { first, count: 1 };
-  return { first, count: Math.floor((hostOffset + storedLength - 1) / clusterSize) - first + 1 };
+  return hostRange(hostOffset, storedLength === 0 ? 1 : storedLength, clusterSize);
+}
+
+/** The clusters of the file that bytes lie in. @param length 1 or more */
+export function hostRange(offset: number, length: number, clusterSize: number): { first: number; count: number } {
+  const first = Math.floor(offset / clusterSize);
+  return { first, count: Math.floor((offset + length - 1) / clusterSize) - first + 1 };
 }
 
 // ── Bits ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -101,6 +101,11 @@ export class Refcounts {
     }
   }
 
+  /** The largest count there can be. */
+  get largest(): number {
+    return this.#values.largest;
+  }
+
   /** How often a cluster is used. */
   *get(cluster: number): Co<number> {
     const slot = yield* this.cache.load(Math.floor(cluster / this.#countsPerSlice));
