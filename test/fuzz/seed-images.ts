@@ -7,6 +7,8 @@ import { makeQcow2 } from '../support/qcow2-session.ts';
 import { openScenario } from '../support/qcow2-scenario.ts';
 import type { Scenario } from '../support/scenario.ts';
 import { patternedBytes, Random } from '../support/random.ts';
+import { bitmapSubject } from '../support/qcow2-bitmap-subject.ts';
+import type { SparseBytes } from '../support/sparse-bytes.ts';
 import { MemoryStorage } from './memory-storage.ts';
 
 interface Recipe {
@@ -15,6 +17,8 @@ interface Recipe {
   readonly open?: Readonly<Record<string, unknown>>;
   /** Bytes of a raw backing file. */
   readonly base?: number;
+  /** With dirty bitmaps. */
+  readonly bitmaps?: true;
 }
 
 const recipes: Readonly<Record<string, Recipe>> = {
@@ -30,6 +34,7 @@ const recipes: Readonly<Record<string, Recipe>> = {
   subclusters: { create: { cluster_size: 16_384, extended_l2: true } },
   dataFile: { create: { cluster_size: 4096, data_file: 'beside' } },
   rawDataFile: { create: { cluster_size: 16_384, data_file: 'beside', data_file_raw: true, extended_l2: true } },
+  bitmaps: { create: { cluster_size: 512 }, bitmaps: true },
   slices: { create: { cluster_size: 4096, size: 5 * 2 ** 20 }, open: { 'l2-cache-entry-size': 512 } },
 };
 
@@ -46,11 +51,19 @@ export async function makeSeedImages(): Promise<readonly SeedImage[]> {
 
 async function makeSeedImage(name: string, recipe: Recipe): Promise<SeedImage> {
   const scenario = scenarioOf(recipe);
-  const storage = new MemoryStorage(await makeQcow2(scenario.create));
+  const storage = new MemoryStorage(
+    await (recipe.bitmaps === true ? makeWithBitmaps(scenario) : makeQcow2(scenario.create)),
+  );
   const disk = await openScenario(scenario, storage);
   await fill(disk);
   await disk.close();
   return { name, bytes: storage.content.toBytes(), scenario };
+}
+
+async function makeWithBitmaps(scenario: Scenario): Promise<SparseBytes> {
+  const storage = await bitmapSubject.storage(scenario, new Random(1));
+  await (await bitmapSubject.open(scenario, storage)).close();
+  return storage.content;
 }
 
 function scenarioOf({ create, open = {}, base }: Recipe): Scenario {
