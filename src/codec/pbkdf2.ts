@@ -15,8 +15,8 @@ const WEB_NAMES: Partial<Record<HashName, string>> = {
   sha512: 'SHA-512',
 };
 
-/** So little work that it is done at once: one or two milliseconds. */
-const AT_ONCE = 1000;
+/** So little work that it is done at once: some milliseconds. */
+const AT_ONCE = 4096;
 /** JavaScript lets others run after so many milliseconds. */
 const SLICE_MS = 8;
 

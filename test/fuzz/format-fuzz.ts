@@ -26,6 +26,10 @@ export interface FuzzedFormat {
   places?(image: Uint8Array): readonly { readonly offset: number; readonly length: number }[];
   /** Makes checksums right again, so that damage is not turned away at the door. Some of the cases are mended. */
   mend?(image: Uint8Array): void;
+  /** Bounds what may take long by design, such as trying a passphrase. Done to every case. */
+  bound?(image: Uint8Array): void;
+  /** Open options. */
+  readonly open?: Readonly<Record<string, unknown>>;
 }
 
 /** Numbers that programs stumble over. */
@@ -67,6 +71,7 @@ function mutate(image: Uint8Array, format: FuzzedFormat, random: Random): Uint8A
   const bytes = image.slice();
   damage(bytes, format, random);
   if (format.mend !== undefined && random.chance(0.7)) format.mend(bytes);
+  format.bound?.(bytes);
   return random.chance(0.1) ? bytes.slice(0, random.below(bytes.length)) : bytes;
 }
 
@@ -105,7 +110,7 @@ async function exercise(format: FuzzedFormat, bytes: Uint8Array, random: Random)
   const { driver } = format;
   driver.probe({ head: bytes.subarray(0, 4096), tail: bytes.subarray(-4096), size: bytes.length, filename: 'a' });
   const storage = new LastingStorage({ initial: bytes });
-  const options = driver.capabilities.write ? {} : { 'read-only': true };
+  const options = openOptions(format);
   let opened = 0;
   const disk = await step('open', () => openDisk(driver, storage, options));
   if (disk !== undefined) {
@@ -118,11 +123,15 @@ async function exercise(format: FuzzedFormat, bytes: Uint8Array, random: Random)
   return { opened };
 }
 
-async function repair({ driver }: FuzzedFormat, bytes: Uint8Array, random: Random): Promise<void> {
+/** How a case is opened. */
+function openOptions({ driver, open }: FuzzedFormat): Readonly<Record<string, unknown>> {
+  return driver.capabilities.write ? { ...open } : { ...open, 'read-only': true };
+}
+
+async function repair(format: FuzzedFormat, bytes: Uint8Array, random: Random): Promise<void> {
+  const { driver } = format;
   const storage = new LastingStorage({ initial: bytes });
-  const found = await step('open to check', () =>
-    openDisk(driver, storage, driver.capabilities.write ? {} : { 'read-only': true }),
-  );
+  const found = await step('open to check', () => openDisk(driver, storage, openOptions(format)));
   if (found === undefined) return;
   const fix = found.disk.readOnly || !driver.capabilities.repair ? 'none' : 'all';
   const result = await step('check', () => startAsync(checkImage(found.graph, found.disk.node, fix)));

@@ -8,7 +8,7 @@ import type { OpenPolicy } from '../../src/block/graph/opener.ts';
 import { SECTOR_SIZE } from '../../src/block/limits.ts';
 import { parseOptions } from '../../src/block/options.ts';
 import { DiskModel } from './disk-model.ts';
-import { bareCreateContext } from './driver-contexts.ts';
+import { bareCreateContext, TEST_PASSPHRASE, TEST_SECRET } from './driver-contexts.ts';
 import type { Beside } from './failing-storage.ts';
 import { givenProtocol } from './given-storage.ts';
 import type { GuestDisk, GuestSnapshots } from './guest-run.ts';
@@ -156,6 +156,7 @@ export async function openDisk(
     filters: [],
     defaultProtocol: 'given',
   });
+  graph.secrets.add(TEST_SECRET, TEST_PASSPHRASE);
   const backing = base === undefined ? {} : { backing: { driver: 'raw', file: { driver: 'given', name: 'base' } } };
   const opened = {
     driver: driver.name,

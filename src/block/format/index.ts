@@ -1,8 +1,9 @@
 import type { FormatDriver } from '../driver.ts';
+import { luks } from './luks/driver.ts';
 import { qcow2 } from './qcow2/driver.ts';
 import { qed } from './qed/driver.ts';
 import { raw } from './raw/driver.ts';
 import { vdi } from './vdi/driver.ts';
 
 /** Every format, in the order in which probing prefers them when two are equally sure. */
-export const formatDrivers: readonly FormatDriver[] = [qcow2, qed, vdi, raw];
+export const formatDrivers: readonly FormatDriver[] = [qcow2, qed, vdi, luks, raw];

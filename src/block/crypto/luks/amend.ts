@@ -116,13 +116,11 @@ function* slotsToErase({ area, header }: AmendedVolume, { oldSecret, keyslot }: 
  */
 function* replaceSlot(volume: AmendedVolume, index: number, slot: KeySlot): Co<void> {
   const { area } = volume;
-  const old = encodeHeader(volume.header);
   const header = { ...volume.header, slots: volume.header.slots.with(index, slot) };
   const bytes = encodeHeader(header);
   const starts = slot.active ? [SECTOR_SIZE, 0] : [0, SECTOR_SIZE];
   for (const start of starts) {
     const sector = bytes.subarray(start, start + SECTOR_SIZE);
-    if (sector.every((byte, at) => byte === old[start + at])) continue;
     yield* settle(area.write(start, sector));
     yield* settle(area.flush());
   }

@@ -1,11 +1,13 @@
 /** What `amend` of a qcow2 image takes, with qemu-img's names, and what it refuses, in its words. */
+import { luksAmendOptions, prefixed, unprefixed, type AmendOptions as SlotOptions } from '../../crypto/luks/options.ts';
 import { BlockError } from '../../error.ts';
 import { SECTOR_SIZE } from '../../limits.ts';
-import type { OptionSchema, OptionValues } from '../../options.ts';
+import { parseOptions, type OptionSchema, type OptionValues } from '../../options.ts';
 import { backingFileOf, backingFormatOf, diskSizeOf, type Qcow2Header } from './header.ts';
 import {
   AUTOCLEAR_RAW_DATA_FILE,
   COMPATIBLE_LAZY_REFCOUNTS,
+  CRYPT_LUKS,
   DEFAULT_REFCOUNT_ORDER,
   INCOMPATIBLE_COMPRESSION,
   INCOMPATIBLE_DATA_FILE,
@@ -22,6 +24,7 @@ export const amendOptions = {
   lazy_refcounts: { type: 'boolean', help: 'Postpone refcount updates' },
   refcount_bits: { type: 'number', help: 'Width of a reference count entry in bits' },
   size: { type: 'size', help: 'Virtual disk size' },
+  ...prefixed(luksAmendOptions),
 } as const satisfies OptionSchema;
 
 export type AmendOptions = OptionValues<typeof amendOptions>;
@@ -35,6 +38,8 @@ export interface AmendPlan {
   readonly lazyRefcounts: boolean | undefined;
   /** Bytes. */
   readonly size: number | undefined;
+  /** What becomes of the key slots of an encrypted image. */
+  readonly keySlots: SlotOptions | undefined;
 }
 
 const VERSIONS: Readonly<Record<string, 2 | 3>> = { '0.10': 2, v2: 2, '1.1': 3, v3: 3 };
@@ -58,6 +63,7 @@ export function planAmend({ header, snapshots }: Metadata, options: AmendOptions
     dataFileRaw: options.data_file_raw,
     lazyRefcounts: lazyRefcountsOf(header, version, options.lazy_refcounts),
     size: sizeOf(header, options.size),
+    keySlots: keySlotsOf(header, options),
   };
   if (version < header.version) {
     checkDowngrade(header, plan.refcountOrder);
@@ -112,6 +118,15 @@ function lazyRefcountsOf(header: Qcow2Header, version: 2 | 3, wanted: boolean | 
   const isLazy = (header.compatibleFeatures & COMPATIBLE_LAZY_REFCOUNTS) !== 0n;
   if (version < header.version) return isLazy ? false : undefined;
   return wanted === isLazy ? undefined : wanted;
+}
+
+function keySlotsOf(header: Qcow2Header, options: AmendOptions): SlotOptions | undefined {
+  const given = unprefixed(options);
+  if (Object.keys(given).length === 0) return undefined;
+  if (header.cryptMethod !== CRYPT_LUKS) {
+    throw new BlockError('invalid', 'Only LUKS encryption options can be amended, and the image has none');
+  }
+  return parseOptions(luksAmendOptions, given, 'amending the encryption of a qcow2 image');
 }
 
 function sizeOf(header: Qcow2Header, size: number | undefined): number | undefined {

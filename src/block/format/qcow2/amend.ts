@@ -5,7 +5,9 @@
  * how the rest of the file is read changes with one write of the header's first sector.
  */
 import { settle, type Co } from '../../co.ts';
+import type { AmendOptions as SlotOptions } from '../../crypto/luks/options.ts';
 import type { AmendContext } from '../../driver.ts';
+import { BlockError } from '../../error.ts';
 import type { Qcow2Bitmaps } from './bitmaps.ts';
 import { planAmend, type AmendOptions } from './amend-options.ts';
 import { changeRefcountWidth } from './amend-refcounts.ts';
@@ -37,6 +39,7 @@ export function* amend(
   if (widens) yield* changeRefcountWidth(metadata, plan.refcountOrder, progress.stage());
   yield* changeDataFile(metadata, plan.dataFile, plan.dataFileRaw);
   if (plan.lazyRefcounts !== undefined) yield* changeLazyRefcounts(metadata, plan.lazyRefcounts);
+  if (plan.keySlots !== undefined) yield* changeKeySlots(metadata, plan.keySlots, context);
   if (plan.size !== undefined) yield* settle(context.resize(plan.size));
   if (downgrades) yield* downgrade(metadata, bitmaps, progress.stage());
   progress.done();
@@ -54,6 +57,13 @@ function* changeDataFile(metadata: Metadata, name: string | undefined, raw: bool
           : withExtension(header.extensions, EXTENSION.dataFile, new TextEncoder().encode(name), 'last'),
     })),
   );
+}
+
+/** The place of the encryption header is in use whatever waits to be written: nothing else need be on the disk for it. */
+function* changeKeySlots(metadata: Metadata, slots: SlotOptions, context: AmendContext): Co<void> {
+  const volume = metadata.settings.encryption?.volume;
+  if (volume === undefined) throw new BlockError('internal', 'The encryption header of the image was not read');
+  yield* metadata.lock.run(() => volume.amend(slots, context));
 }
 
 function* changeLazyRefcounts(metadata: Metadata, lazy: boolean): Co<void> {

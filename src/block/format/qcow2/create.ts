@@ -92,6 +92,8 @@ export function* create(file: BlockChild, options: CreateOptions, context: Creat
   yield* writer.writeL1();
   if (encryption?.luks !== undefined) {
     yield* createLuks(headerArea(file, luksPlace(parameters, layout)), encryption.luks, passphrase!);
+    // The empty key slots belong to the file too.
+    yield* settle(file.truncate((layout.luksCluster + layout.luksClusters) * parameters.clusterSize));
   }
   if (parameters.preallocated) yield* writer.writeL2();
   yield* writer.reserveData(options.preallocation === 'falloc' || options.preallocation === 'full');
