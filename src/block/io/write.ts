@@ -110,7 +110,7 @@ export function* writeAllocating(layer: ImageLayer, offset: number, data: Uint8A
 /** Writes the data and what must be copied around it. */
 function* fillAllocation(layer: ImageLayer, allocation: Allocation, offset: number, data: Uint8Array): Co<void> {
   const { child, hostOffset, copyBefore, copyAfter } = allocation;
-  if (copyBefore + copyAfter === 0) {
+  if (copyBefore + copyAfter === 0 || (allocation.zeroed && edgesAreZero(layer, allocation, offset))) {
     layer.fileEvent('write_aio');
     yield* settle(child.write(hostOffset, data));
     return;
@@ -143,4 +143,24 @@ function* fillAllocation(layer: ImageLayer, allocation: Allocation, offset: numb
   } finally {
     requestBuffers.release(joined);
   }
+}
+
+/** Whether what would be copied is zero, as far as that is known without waiting or reading. */
+function edgesAreZero(layer: ImageLayer, { copyBefore, copyAfter, length }: Allocation, offset: number): boolean {
+  return isKnownZero(layer, offset - copyBefore, copyBefore) && isKnownZero(layer, offset + length, copyAfter);
+}
+
+function isKnownZero({ image, backingLength }: ImageLayer, offset: number, length: number): boolean {
+  const end = Math.min(offset + length, image.virtualSize);
+  for (let at = offset; at < end;) {
+    const extent = image.map(at, end - at);
+    if (isPromise(extent)) {
+      // Who reads the range asks again, and is told of an error.
+      extent.catch(() => undefined);
+      return false;
+    }
+    if (extent.kind !== 'zero' && (extent.kind !== 'backing' || at < backingLength)) return false;
+    at += extent.length;
+  }
+  return true;
 }

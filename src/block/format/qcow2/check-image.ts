@@ -67,6 +67,8 @@ export class CheckedImage {
   hasBrokenReservation = false;
   /** The last cluster that is counted or referred to; -1: none. */
   highestCluster = -1;
+  /** Memory for a piece of a table, when nobody uses it. */
+  #piece: DataView<ArrayBuffer> | undefined;
   readonly #progress: Progress | undefined;
   readonly #slice = new TimeSlice();
 
@@ -159,17 +161,21 @@ export class CheckedImage {
     visit: (piece: DataView, first: number, count: number) => Co<boolean> | void,
   ): Co<void> {
     const inFile = Math.min(entries, Math.max(0, Math.ceil((this.fileLength - offset) / ENTRY_LENGTH)));
-    const buffer = new Uint8Array(Math.min(CHUNK_BYTES, inFile * ENTRY_LENGTH));
+    const view = this.#piece ?? new DataView(new ArrayBuffer(CHUNK_BYTES));
+    this.#piece = undefined;
     for (let first = 0; first < inFile;) {
-      const count = Math.min(buffer.length / ENTRY_LENGTH, inFile - first);
-      const bytes = buffer.subarray(0, count * ENTRY_LENGTH);
+      const count = Math.min(CHUNK_BYTES / ENTRY_LENGTH, inFile - first);
+      const bytes = new Uint8Array(view.buffer, 0, count * ENTRY_LENGTH);
       yield* settle(this.file.read(offset + first * ENTRY_LENGTH, bytes));
-      const visited = visit(new DataView(buffer.buffer, 0, bytes.length), first, count);
+      // Half an entry of 16 bytes may be the last that the file has.
+      if (bytes.length < CHUNK_BYTES) view.setFloat64(bytes.length, 0);
+      const visited = visit(view, first, count);
       const changed = visited !== undefined && (yield* visited);
       if (changed) yield* settle(this.file.write(offset + first * ENTRY_LENGTH, bytes));
       first += count;
       yield* this.#slice.pause();
     }
+    this.#piece = view;
   }
 }
 

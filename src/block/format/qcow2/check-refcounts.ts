@@ -125,8 +125,16 @@ class Comparer implements Comparison {
   *#compareStored(place: number, first: number, end: number): Co<void> {
     const view = yield* this.#reader.load(place);
     let changed = false;
+    const { references } = this.#image;
     for (let cluster = first; cluster < end; cluster++) {
       const stored = this.values.get(view, cluster - first);
+      if (stored === references.get(cluster)) {
+        // As nearly all of them are.
+        if (stored === 0) continue;
+        this.#image.highestCluster = cluster;
+        if (stored === 1) this.isOne[cluster >>> 3]! |= 1 << (cluster & 7);
+        continue;
+      }
       const wanted = this.#wanted(cluster);
       let now = stored;
       if (this.#compareOne(cluster, stored, true)) {

@@ -37,6 +37,8 @@ const DEFAULT_SLICE_BYTES = 4096;
 const MAX_DEFAULT_L2_BYTES = 16 * 1024 * 1024;
 /** QEMU keeps four clusters; blocks are read in slices here, so large clusters need no more. */
 const MAX_DEFAULT_REFCOUNT_BYTES = 1024 * 1024;
+/** With small clusters four are soon full, and each time they are written there is a flush: a snapshot changes every count. */
+const MIN_DEFAULT_REFCOUNT_BYTES = 256 * 1024;
 const REFCOUNT_CLUSTERS = 4;
 /** Changing a slice and what belongs to it takes a few; half of a cache may be waiting to be written. */
 const MIN_SLICES = 8;
@@ -61,7 +63,8 @@ export function cacheSizes(options: OpenOptions, header: Qcow2Header): CacheSize
   const neededL2 = Math.ceil(header.size / (clusterSize * (sliceBytes / l2EntryLengthOf(header))));
   return {
     sliceBytes,
-    l2Slices: Math.max(MIN_SLICES, Math.min(neededL2, Math.floor(l2Bytes / sliceBytes))),
+    // Twice as many as there are, where that fits: half of a cache may be dirty, and memory is only taken for what is used.
+    l2Slices: Math.max(MIN_SLICES, Math.min(2 * neededL2, Math.floor(l2Bytes / sliceBytes))),
     refcountSliceBytes,
     refcountSlices: Math.max(MIN_SLICES, Math.floor(refcountBytes / refcountSliceBytes)),
   };
@@ -78,7 +81,8 @@ function cacheBytes(options: OpenOptions, clusterSize: number): { l2Bytes: numbe
       throw new BlockError('invalid', `Option '${name}' is ${bytes} bytes; the limit is ${MAX_CACHE_BYTES}`);
     }
   }
-  const defaultRefcount = Math.min(REFCOUNT_CLUSTERS * clusterSize, MAX_DEFAULT_REFCOUNT_BYTES);
+  const fourClusters = Math.min(REFCOUNT_CLUSTERS * clusterSize, MAX_DEFAULT_REFCOUNT_BYTES);
+  const defaultRefcount = Math.max(fourClusters, MIN_DEFAULT_REFCOUNT_BYTES);
   if (both === undefined) return { l2Bytes: l2 ?? MAX_DEFAULT_L2_BYTES, refcountBytes: refcount ?? defaultRefcount };
   if (l2 !== undefined && refcount !== undefined) {
     throw new BlockError(
