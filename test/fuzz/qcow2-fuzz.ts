@@ -10,7 +10,7 @@ import { qcow2 } from '../../src/block/format/qcow2/driver.ts';
 import type { GuestDisk } from '../support/guest-run.ts';
 import { checkStorage } from '../support/qcow2-check.ts';
 import { openScenario } from '../support/qcow2-scenario.ts';
-import { patternedBytes, Random } from '../support/random.ts';
+import { compressibleBytes, patternedBytes, Random } from '../support/random.ts';
 import type { Scenario } from '../support/scenario.ts';
 import { SparseBytes } from '../support/sparse-bytes.ts';
 import type { SoakCounts } from '../support/soak.ts';
@@ -109,6 +109,7 @@ async function use(disk: GuestDisk, random: Random): Promise<void> {
     await step('write zeroes', () => disk.writeZeroes(offset, length, random.chance(0.5)));
     await step('discard', () => disk.discard(offset, length));
     await step('write again', () => disk.write(offset, data.subarray(0, 700), true));
+    await step('write compressed', () => disk.write(offset, compressibleBytes(98, offset, data.length), false, true));
   }
   await step('flush', () => disk.flush());
   if (random.chance(0.3)) await step('resize', () => disk.resize(random.pick([512, disk.size + 512, disk.size * 2])));

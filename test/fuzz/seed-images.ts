@@ -6,7 +6,7 @@ import type { GuestDisk } from '../support/guest-run.ts';
 import { makeQcow2 } from '../support/qcow2-session.ts';
 import { openScenario } from '../support/qcow2-scenario.ts';
 import type { Scenario } from '../support/scenario.ts';
-import { patternedBytes, Random } from '../support/random.ts';
+import { compressibleBytes, patternedBytes, Random } from '../support/random.ts';
 import { bitmapSubject } from '../support/qcow2-bitmap-subject.ts';
 import type { SparseBytes } from '../support/sparse-bytes.ts';
 import { MemoryStorage } from './memory-storage.ts';
@@ -15,6 +15,8 @@ interface Recipe {
   /** For `create`; the size is 64 KiB unless it is said. */
   readonly create: Readonly<Record<string, unknown>>;
   readonly open?: Readonly<Record<string, unknown>>;
+  /** Data is written compressed. */
+  readonly compressed?: true;
   /** Bytes of a raw backing file. */
   readonly base?: number;
   /** With dirty bitmaps. */
@@ -35,6 +37,8 @@ const recipes: Readonly<Record<string, Recipe>> = {
   dataFile: { create: { cluster_size: 4096, data_file: 'beside' } },
   rawDataFile: { create: { cluster_size: 16_384, data_file: 'beside', data_file_raw: true, extended_l2: true } },
   bitmaps: { create: { cluster_size: 512 }, bitmaps: true },
+  compressed: { create: { cluster_size: 4096, size: 128 * 1024 }, compressed: true },
+  zstd: { create: { cluster_size: 1024, compression_type: 'zstd' }, compressed: true },
   slices: { create: { cluster_size: 4096, size: 5 * 2 ** 20 }, open: { 'l2-cache-entry-size': 512 } },
 };
 
@@ -55,7 +59,7 @@ async function makeSeedImage(name: string, recipe: Recipe): Promise<SeedImage> {
     await (recipe.bitmaps === true ? makeWithBitmaps(scenario) : makeQcow2(scenario.create)),
   );
   const disk = await openScenario(scenario, storage);
-  await fill(disk);
+  await fill(disk, recipe.compressed === true);
   await disk.close();
   return { name, bytes: storage.content.toBytes(), scenario };
 }
@@ -81,12 +85,13 @@ function scenarioOf({ create, open = {}, base }: Recipe): Scenario {
 }
 
 /** Data, holes, zeroes and what was given up again. */
-async function fill(disk: GuestDisk): Promise<void> {
+async function fill(disk: GuestDisk, compressed: boolean): Promise<void> {
   const random = new Random(1);
   for (let write = 1; write <= 8; write++) {
     const offset = random.below(disk.size / 512) * 512;
     const length = Math.min(disk.size - offset, 512 * random.between(1, 16));
     if (write % 4 === 0) await disk.writeZeroes(offset, length, true);
+    else if (compressed) await disk.write(offset, compressibleBytes(write, offset, length), false, true);
     else await disk.write(offset, patternedBytes(write, offset, length).slice(), false);
   }
   await disk.discard(0, disk.size / 8);
