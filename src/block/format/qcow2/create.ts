@@ -7,6 +7,7 @@
  */
 import { settle, type Co } from '../../co.ts';
 import type { BlockChild, CreateContext, Progress } from '../../driver.ts';
+import { reserveZeroes } from '../../preallocate.ts';
 import { TimeSlice } from '../../time-slice.ts';
 import { checkCreateOptions, type CreateOptions, type CreateParameters } from './create-options.ts';
 import { createLuks, headerAreaBytes } from '../../crypto/luks/create.ts';
@@ -69,8 +70,6 @@ const CHUNK_BYTES = 1024 * 1024;
 /**
  * Writes an empty image. What the file held before is dropped. Everything is flushed when it returns.
  *
- * `falloc` and `full` both write zeroes: storage in a browser has no other way to promise space.
- *
  * @throws BlockError `invalid` for options that contradict each other or sizes that the format cannot hold; what the storage
  *   throws
  */
@@ -96,7 +95,7 @@ export function* create(file: BlockChild, options: CreateOptions, context: Creat
     yield* settle(file.truncate((layout.luksCluster + layout.luksClusters) * parameters.clusterSize));
   }
   if (parameters.preallocated) yield* writer.writeL2();
-  yield* writer.reserveData(options.preallocation === 'falloc' || options.preallocation === 'full');
+  yield* writer.reserveData(options.preallocation);
   if (dataFile !== undefined) yield* settle(dataFile.flush());
   yield* settle(file.flush());
   const cluster = new Uint8Array(parameters.clusterSize);
@@ -284,19 +283,17 @@ class TableWriter {
     });
   }
 
-  /** Makes the file reach as far as its clusters do, with zeroes that are written if the space is to be taken at once. */
-  *reserveData(withZeroes: boolean): Co<void> {
+  /** Makes the file reach as far as its clusters do, with zeroes that have their space if that is wanted. */
+  *reserveData(mode: CreateOptions['preallocation']): Co<void> {
     const { dataCluster, dataClusters } = this.#layout;
     const { clusterSize } = this.#parameters;
     const file = this.#dataFile ?? this.#file;
-    const end = (dataCluster + dataClusters) * clusterSize;
-    if (withZeroes) {
-      const zeroes = new Uint8Array(CHUNK_BYTES);
-      for (let at = dataCluster * clusterSize; at < end; at += zeroes.length) {
-        yield* this.#write(at, zeroes.subarray(0, Math.min(zeroes.length, end - at)), file);
-      }
-    } else if (dataClusters > 0 && file.length < end) {
-      yield* settle(file.truncate(end));
+    const offset = dataCluster * clusterSize;
+    const length = dataClusters * clusterSize;
+    if (mode === 'falloc' || mode === 'full') {
+      yield* reserveZeroes(file, offset, length, mode, (bytes) => this.#report(bytes));
+    } else if (dataClusters > 0 && file.length < offset + length) {
+      yield* settle(file.truncate(offset + length));
     }
   }
 
@@ -328,10 +325,14 @@ class TableWriter {
     yield* settle(this.#file.writeZeroes(cluster * clusterSize, clusters * clusterSize));
   }
 
-  *#write(offset: number, bytes: Uint8Array, file = this.#file): Co<void> {
-    yield* settle(file.write(offset, bytes));
-    this.#done += bytes.length;
-    this.#progress?.report(Math.min(this.#done, this.#total), this.#total);
+  *#write(offset: number, bytes: Uint8Array): Co<void> {
+    yield* settle(this.#file.write(offset, bytes));
+    this.#report(bytes.length);
     yield* this.#slice.pause();
+  }
+
+  #report(bytes: number): void {
+    this.#done += bytes;
+    this.#progress?.report(Math.min(this.#done, this.#total), this.#total);
   }
 }

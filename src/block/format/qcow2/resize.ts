@@ -2,6 +2,7 @@
 import { settle, type Co } from '../../co.ts';
 import type { BlockChild, Preallocation } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
+import { reserveZeroes } from '../../preallocate.ts';
 import { decompressCluster } from './compressed.ts';
 import type { HostRun } from './allocator.ts';
 import { readEntry } from './entries.ts';
@@ -22,24 +23,18 @@ export interface SizeChange {
 }
 
 /**
- * @throws BlockError `invalid` when the format cannot hold a disk of that size with these clusters, `unsupported` for
- *   preallocation that storage in a browser cannot promise, and what the storage throws
+ * @throws BlockError `invalid` when the format cannot hold a disk of that size with these clusters, and what the
+ *   storage throws
  * @see FormatImage.resize
  */
 export function* resize(metadata: Metadata, change: SizeChange): Co<void> {
-  const { newSize, preallocation } = change;
+  const { newSize } = change;
   metadata.assertWritable();
   // Snapshots of version 2 need not say how large the disk was.
   if (metadata.snapshots.length > 0 && metadata.geometry.version === 2) {
     throw new BlockError(
       'unsupported',
       "Can't resize a v2 image which has snapshots: delete them first, or amend the image to compat=1.1",
-    );
-  }
-  if (preallocation === 'falloc' || preallocation === 'full') {
-    throw new BlockError(
-      'unsupported',
-      `Preallocation '${preallocation}' is not supported here: use 'off' or 'metadata'`,
     );
   }
   if (newSize < change.oldSize) yield* shrink(metadata, newSize);
@@ -57,9 +52,9 @@ function* grow(metadata: Metadata, { oldSize, newSize, preallocation: wanted, ze
   yield* clearTail(metadata, oldSize);
   yield* metadata.lock.run(() => growL1(metadata, Math.ceil(newSize / metadata.geometry.tableSpan)));
   yield* growDataFile(metadata, oldSize, newSize);
-  if (preallocation === 'metadata') yield* preallocate(metadata, oldSize, newSize);
+  if (preallocation !== 'off') yield* preallocate(metadata, oldSize, newSize, preallocation);
   // Preallocated clusters hide it themselves, but those of extended entries.
-  const hides = preallocation === 'metadata' && metadata.geometry.subclusters === 1;
+  const hides = preallocation !== 'off' && metadata.geometry.subclusters === 1;
   if (zeroUntil > oldSize && !hides) yield* hideBacking(metadata, oldSize, zeroUntil);
   yield* metadata.lock.run(function* () {
     // The new size shows only what is on the disk by then.
@@ -94,7 +89,7 @@ function* writeSize(metadata: Metadata, size: number): Co<void> {
 function* hideBacking(metadata: Metadata, oldSize: number, end: number): Co<void> {
   const { clusterSize, subclusterSize, version } = metadata.geometry;
   if (version === 2) {
-    yield* preallocate(metadata, oldSize, end);
+    yield* preallocate(metadata, oldSize, end, 'metadata');
     return;
   }
   for (let guest = Math.ceil(oldSize / subclusterSize) * subclusterSize; guest < end;) {
@@ -185,17 +180,53 @@ function* clearTail(metadata: Metadata, size: number): Co<void> {
 }
 
 /** Host clusters that read as zeroes. In an external data file each guest cluster has its own place. */
-function* reserveRun(metadata: Metadata, guestCluster: number, wanted: number): Co<Pick<HostRun, 'first' | 'count'>> {
-  const { allocator, file, geometry } = metadata;
-  if (geometry.externalData) return { first: guestCluster, count: wanted };
-  const run = yield* allocator.take(wanted, { from: allocator.freshFrom });
-  const hostEnd = (run.first + run.count) * geometry.clusterSize;
-  if (file.length < hostEnd) yield* settle(file.truncate(hostEnd));
+function* reserveRun(
+  metadata: Metadata,
+  guestCluster: number,
+  wanted: number,
+  { newSize, mode }: { readonly newSize: number; readonly mode: Exclude<Preallocation, 'off'> },
+): Co<Pick<HostRun, 'first' | 'count'>> {
+  const { allocator, dataStore, frees, geometry } = metadata;
+  const { clusterSize, externalData } = geometry;
+  const run = externalData
+    ? { first: guestCluster, count: wanted }
+    : yield* allocator.take(wanted, { from: allocator.freshFrom });
+  const offset = run.first * clusterSize;
+  const whole = offset + run.count * clusterSize;
+  // An external data file is as long as the disk.
+  const end = externalData ? Math.min(whole, newSize) : whole;
+  try {
+    if (mode !== 'metadata') yield* reserveZeroes(dataStore, offset, end - offset, mode);
+    else if (dataStore.length < end) yield* settle(dataStore.truncate(end));
+  } catch (error) {
+    if (!externalData) frees.add(run.first, run.count, false);
+    throw error;
+  }
   return run;
 }
 
+/** The cluster that the disk ended in gets space too, if it has none and nothing shows through it. */
+function* firstToReserve(metadata: Metadata, oldSize: number): Co<number> {
+  const { clusterSize, sliceSpan, subclusters } = metadata.geometry;
+  const inCluster = oldSize % clusterSize;
+  if (inCluster === 0) return oldSize;
+  const cluster = oldSize - inCluster;
+  if (metadata.header.backingFileName !== undefined && subclusters === 1) return cluster + clusterSize;
+  return yield* metadata.lock.run(function* () {
+    const slice = Math.floor(cluster / sliceSpan);
+    const slot = yield* metadata.writableSlice(slice);
+    const { kind } = readEntry(metadata, slot, slice, (cluster - slice * sliceSpan) / clusterSize);
+    return kind === 'unallocated' ? cluster : cluster + clusterSize;
+  });
+}
+
 /** Gives all clusters from the old end on host clusters that were never used and so read as zeroes. */
-function* preallocate(metadata: Metadata, oldSize: number, newSize: number): Co<void> {
+function* preallocate(
+  metadata: Metadata,
+  oldSize: number,
+  newSize: number,
+  mode: Exclude<Preallocation, 'off'>,
+): Co<void> {
   const { clusterSize, sliceSpan, subclusters, version } = metadata.geometry;
   const { encryption } = metadata.settings;
   // Bytes that were never written are zeroes, but not when they are decrypted.
@@ -203,13 +234,13 @@ function* preallocate(metadata: Metadata, oldSize: number, newSize: number): Co<
   // Extended entries reserve the space and say that it holds nothing yet, as QEMU's do; but a raw data file holds all of the disk.
   const isRaw = metadata.settings.dataFile?.raw === true && encryption === undefined;
   const alloc = isRaw ? allSubclusters(subclusters) : subclusters === 1 ? 1 - zero : 0;
-  for (let guest = Math.ceil(oldSize / clusterSize) * clusterSize; guest < newSize;) {
+  for (let guest = yield* firstToReserve(metadata, oldSize); guest < newSize;) {
     guest = yield* metadata.lock.run(function* () {
       const slice = Math.floor(guest / sliceSpan);
       yield* metadata.writableSlice(slice);
       const end = Math.min((slice + 1) * sliceSpan, newSize);
       const wanted = Math.ceil((end - guest) / clusterSize);
-      const run = yield* reserveRun(metadata, guest / clusterSize, wanted);
+      const run = yield* reserveRun(metadata, guest / clusterSize, wanted, { newSize, mode });
       if (encryption !== undefined && version === 2) {
         const child = metadata.dataChild(run.first * clusterSize, guest);
         yield* settle(child.writeZeroes(run.first * clusterSize, run.count * clusterSize));

@@ -3,7 +3,7 @@
  *
  * Source: QEMU, "blockdev-add", BlockdevOptionsRaw.
  */
-import { chain, type Co, type MaybePromise } from '../../co.ts';
+import { chain, settle, start, type Co, type MaybePromise } from '../../co.ts';
 import {
   BYTE_LIMITS,
   type BlockChild,
@@ -17,6 +17,7 @@ import { BlockError } from '../../error.ts';
 import { dataExtent, type Extent } from '../../extent.ts';
 import { SECTOR_SIZE } from '../../limits.ts';
 import type { OptionSchema, OptionValues } from '../../options.ts';
+import { reserveZeroes } from '../../preallocate.ts';
 
 const openOptions = {
   offset: { type: 'size', help: 'where in the file the disk begins, in bytes', default: 0 },
@@ -28,7 +29,7 @@ const createOptions = {
   preallocation: {
     type: 'enum',
     values: ['off', 'falloc', 'full'],
-    help: 'whether zeroes are written now',
+    help: 'whether the space is taken now',
     default: 'off',
   },
 } as const satisfies OptionSchema;
@@ -61,15 +62,13 @@ export const raw: FormatDriver<typeof openOptions, typeof createOptions> = {
 
   *create(file, options, { progress }): Co<void> {
     const size = roundUp(options.size);
-    const truncated = file.truncate(size);
-    if (truncated instanceof Promise) yield truncated;
+    yield* settle(file.truncate(size));
     if (options.preallocation !== 'off') {
-      const zeroed = file.writeZeroes(0, size);
-      if (zeroed instanceof Promise) yield zeroed;
+      let done = 0;
+      yield* reserveZeroes(file, 0, size, options.preallocation, (bytes) => progress?.report((done += bytes), size));
     }
     progress?.report(size, size);
-    const flushed = file.flush();
-    if (flushed instanceof Promise) yield flushed;
+    yield* settle(file.flush());
   },
 
   sequential: {
@@ -129,14 +128,27 @@ class RawImage implements FormatImage {
         "A raw image with a 'size' option is a window of its file and cannot be resized",
       );
     }
-    const before = this.#virtualSize;
-    const reserve = (): MaybePromise<void> =>
-      preallocation === 'off' || virtualSize <= before
-        ? undefined
-        : this.#file.writeZeroes(this.#offset + before, virtualSize - before);
-    return chain(chain(this.#file.truncate(this.#offset + virtualSize), reserve), () => {
+    if (preallocation === 'metadata') {
+      throw new BlockError('unsupported', 'Unsupported preallocation mode: metadata');
+    }
+    const resized =
+      preallocation === 'off' || virtualSize <= this.#virtualSize
+        ? this.#file.truncate(this.#offset + virtualSize)
+        : start(this.#growReserved(virtualSize, preallocation));
+    return chain(resized, () => {
       this.#virtualSize = virtualSize;
     });
+  }
+
+  /** All of it or nothing: a disk that could not get its space stays as long as it was. */
+  *#growReserved(virtualSize: number, mode: 'falloc' | 'full'): Co<void> {
+    const before = this.#virtualSize;
+    try {
+      yield* reserveZeroes(this.#file, this.#offset + before, virtualSize - before, mode);
+    } catch (error) {
+      yield* settle(this.#file.truncate(this.#offset + before));
+      throw error;
+    }
   }
 
   info(): FormatInfo {
