@@ -7,7 +7,7 @@
  */
 import { settle, type Co } from '../../co.ts';
 import type { BlockChild, CreateContext, Progress } from '../../driver.ts';
-import { reserveZeroes } from '../../preallocate.ts';
+import { reserveZeroes } from '../shared/reserve.ts';
 import { TimeSlice } from '../../time-slice.ts';
 import { checkCreateOptions, type CreateOptions, type CreateParameters } from './create-options.ts';
 import { createLuks, headerAreaBytes } from '../../crypto/luks/create.ts';

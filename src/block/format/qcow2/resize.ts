@@ -2,7 +2,7 @@
 import { settle, type Co } from '../../co.ts';
 import type { BlockChild, Preallocation } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
-import { reserveZeroes } from '../../preallocate.ts';
+import { reserveZeroes } from '../shared/reserve.ts';
 import { decompressCluster } from './compressed.ts';
 import type { HostRun } from './allocator.ts';
 import { readEntry } from './entries.ts';

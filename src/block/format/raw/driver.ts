@@ -17,7 +17,7 @@ import { BlockError } from '../../error.ts';
 import { dataExtent, type Extent } from '../../extent.ts';
 import { SECTOR_SIZE } from '../../limits.ts';
 import type { OptionSchema, OptionValues } from '../../options.ts';
-import { reserveZeroes } from '../../preallocate.ts';
+import { reserveZeroes } from '../shared/reserve.ts';
 
 const openOptions = {
   offset: { type: 'size', help: 'where in the file the disk begins, in bytes', default: 0 },

@@ -1,7 +1,7 @@
 /** Taking space for a part of a file before there is data for it. */
-import { settle, type Co } from './co.ts';
-import type { BlockChild, Preallocation } from './driver.ts';
-import { TimeSlice } from './time-slice.ts';
+import { settle, type Co } from '../../co.ts';
+import type { BlockChild, Preallocation } from '../../driver.ts';
+import { TimeSlice } from '../../time-slice.ts';
 
 /** Bytes of zeroes that are written at once, and that a storage is asked to reserve at once. */
 const WRITTEN_BYTES = 1024 * 1024;
