@@ -61,6 +61,23 @@ export class Spindle {
   }
 
   /**
+   * Gives the worker the passphrase of encrypted images. Options name it by its ID: `encrypt: { 'key-secret': id }` of qcow2,
+   * `key-secret` of luks. It is kept in the worker's memory until `removeSecret` or `close`, and shown nowhere.
+   *
+   * @param passphrase text, which is taken as UTF-8, or bytes
+   * @throws BlockError `exists` when there is a secret of that ID
+   */
+  addSecret(id: string, passphrase: string | Uint8Array): Promise<void> {
+    const data = typeof passphrase === 'string' ? new TextEncoder().encode(passphrase) : passphrase.slice();
+    return this.#call((api) => api.setSecret(id, data));
+  }
+
+  /** Forgets a passphrase. Disks that were opened with it stay open. */
+  removeSecret(id: string): Promise<void> {
+    return this.#call((api) => api.setSecret(id, undefined));
+  }
+
+  /**
    * Makes an empty image, or with a protocol as `driver` an empty file.
    *
    * @param options the driver, where to (`file`), and the driver's create options with qemu-img's names (`-o`)

@@ -93,6 +93,8 @@ export interface AppliedSnapshot {
  * messages. Everything rejects with a BlockError.
  */
 export interface WorkerApi {
+  /** Gives the graph a passphrase; `undefined` forgets it. */
+  setSecret(id: string, data: Uint8Array | undefined): Promise<void>;
   create(options: CreateOptions, overwrite: boolean, call: MessagePort | undefined): Promise<void>;
   open(
     options: BlockdevOptions | string,

@@ -55,6 +55,19 @@ export class Session implements WorkerApi {
     this.#graph = new BlockGraph(drivers);
   }
 
+  setSecret(id: string, data: Uint8Array | undefined): Promise<void> {
+    const { secrets } = this.#graph;
+    return startAsync(
+      // A coroutine so that what is thrown rejects the call.
+      // oxlint-disable-next-line require-yield
+      (function* (): Co<void> {
+        if (data === undefined) secrets.remove(id);
+        else secrets.add(id, data);
+        data?.fill(0);
+      })(),
+    );
+  }
+
   create(options: CreateOptions, overwrite: boolean, call: MessagePort | undefined): Promise<void> {
     return withControl(call, (progress) =>
       startAsync(createImage(this.#graph, options as CreateImageOptions, { overwrite, progress })),

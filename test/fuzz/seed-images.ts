@@ -2,6 +2,7 @@
  * The valid images that fuzzing begins with: small ones, one for each feature of the format, made by this project. A new feature
  * takes one line here.
  */
+import { TEST_SECRET } from '../support/driver-contexts.ts';
 import type { GuestDisk } from '../support/guest-run.ts';
 import { makeQcow2 } from '../support/qcow2-session.ts';
 import { openScenario } from '../support/qcow2-scenario.ts';
@@ -36,6 +37,10 @@ const recipes: Readonly<Record<string, Recipe>> = {
   subclusters: { create: { cluster_size: 16_384, extended_l2: true } },
   dataFile: { create: { cluster_size: 4096, data_file: 'beside' } },
   rawDataFile: { create: { cluster_size: 16_384, data_file: 'beside', data_file_raw: true, extended_l2: true } },
+  encrypted: {
+    create: { cluster_size: 1024, 'encrypt.format': 'aes', 'encrypt.key-secret': TEST_SECRET },
+    open: { encrypt: { 'key-secret': TEST_SECRET } },
+  },
   bitmaps: { create: { cluster_size: 512 }, bitmaps: true },
   compressed: { create: { cluster_size: 4096, size: 128 * 1024 }, compressed: true },
   zstd: { create: { cluster_size: 1024, compression_type: 'zstd' }, compressed: true },

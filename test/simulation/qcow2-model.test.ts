@@ -2,6 +2,7 @@ import { expect, it } from 'vitest';
 import {
   compressedSubject,
   dataFileSubject,
+  encryptedSubject,
   extendedL2Subject,
   qcow2Subject,
   snapshotSubject,
@@ -37,5 +38,12 @@ it.each([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])(
   'a qcow2 disk with compressed writes holds what was written to it: seed %i',
   async (seed) => {
     expect((await runModel(compressedSubject, seed))['operations']).toBeGreaterThan(50);
+  },
+);
+
+it.each([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])(
+  'an encrypted qcow2 disk holds what was written to it: seed %i',
+  async (seed) => {
+    expect((await runModel(encryptedSubject, seed))['operations']).toBeGreaterThan(50);
   },
 );

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import {
   compressedSubject,
   dataFileSubject,
+  encryptedSubject,
   extendedL2Subject,
   qcow2Subject,
   snapshotSubject,
@@ -27,6 +28,10 @@ describe('power cuts at every point of a workload on a qcow2 disk', () => {
 
   it.each([1, 2, 3, 4, 5, 6])('the same with compressed writes: seed %i', async (seed) => {
     expect((await runPowerCuts(compressedSubject, seed))['cuts']).toBeGreaterThan(20);
+  });
+
+  it.each([1, 2])('the same, encrypted: seed %i', async (seed) => {
+    expect((await runPowerCuts(encryptedSubject, seed, { stride: 4 }))['cuts']).toBeGreaterThan(5);
   });
 
   it('are noticed when the storage answers flushes without doing them', async () => {

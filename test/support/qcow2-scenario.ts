@@ -9,6 +9,7 @@ import {
   listSnapshots,
   loadSnapshot,
 } from '../../src/block/image/snapshot.ts';
+import { TEST_SECRET } from './driver-contexts.ts';
 import type { GuestDisk, GuestSnapshots } from './guest-run.ts';
 import { checkFile, expectSound } from './qcow2-check.ts';
 import { makeQcow2, openQcow2, readDisk } from './qcow2-session.ts';
@@ -34,11 +35,25 @@ const WITH_SNAPSHOTS = { ...MANY_CHANGES, snapshot: 3, apply: 2, delete: 2 } as 
 const COMPRESSING = { ...MANY_CHANGES, write: 4, compress: 10 } as const;
 
 /** What a scenario's image has beside what every one may have. */
-type Variant = 'plain' | 'extended_l2' | 'snapshots' | 'data_file' | 'compressed';
+type Variant = 'plain' | 'extended_l2' | 'snapshots' | 'data_file' | 'compressed' | 'encrypted';
+
+const LUKS = {
+  'encrypt.format': 'luks',
+  'encrypt.key-secret': TEST_SECRET,
+  'encrypt.iter-time': 1,
+  'encrypt.cipher-alg': 'aes-128',
+} as const;
+
+/** One of each kind: an image of its own way to number sectors, and a header with and without a place in the file. */
+function chooseEncryption(random: Random): Readonly<Record<string, unknown>> {
+  if (random.chance(0.4)) return { 'encrypt.format': 'aes', 'encrypt.key-secret': TEST_SECRET };
+  return { ...LUKS, 'encrypt.cipher-mode': random.pick(['cbc', 'xts']) };
+}
 
 export function chooseScenario(random: Random, choice: ScenarioChoice, variant: Variant = 'plain'): Scenario {
   const external = variant === 'data_file';
-  const extended = variant === 'extended_l2' || (external && random.chance(0.3));
+  const encrypted = variant === 'encrypted';
+  const extended = variant === 'extended_l2' || ((external || encrypted) && random.chance(0.3));
   const minClusterBits = extended ? 14 : 9;
   const clusterSize = 2 ** random.between(minClusterBits, Math.max(minClusterBits, choice.maxClusterBits));
   const version = random.chance(0.2) && !extended && !external ? 2 : 3;
@@ -46,7 +61,9 @@ export function chooseScenario(random: Random, choice: ScenarioChoice, variant: 
   const isRaw = external && random.chance(0.5);
   const base = random.chance(0.4) && !isRaw ? chooseBase(random, size) : undefined;
   const waits = random.chance(0.5);
-  const preallocation = (base === undefined || extended) && random.chance(0.15) ? 'metadata' : 'off';
+  // Version 2 has no way to say that clusters read as zero, and what is encrypted does not by itself.
+  const mayReserve = (base === undefined || extended) && !(encrypted && version === 2);
+  const preallocation = mayReserve && random.chance(0.15) ? 'metadata' : 'off';
   const lazy = version === 3 && random.chance(0.25);
   return {
     create: {
@@ -58,9 +75,11 @@ export function chooseScenario(random: Random, choice: ScenarioChoice, variant: 
       ...(extended && { extended_l2: true }),
       ...(external && { data_file: 'beside', data_file_raw: isRaw }),
       ...(variant === 'compressed' && version === 3 && { compression_type: random.pick(['zlib', 'zlib', 'zstd']) }),
+      ...(encrypted && chooseEncryption(random)),
       ...(base !== undefined && { backing_file: 'base', backing_fmt: 'raw' }),
     },
     open: {
+      ...(encrypted && { encrypt: { 'key-secret': TEST_SECRET } }),
       discard: random.chance(0.8) ? 'unmap' : 'ignore',
       'detect-zeroes': random.pick(['off', 'off', 'on', 'unmap']),
       'l2-cache-size': random.pick([2048, 16_384, 2 ** 20]),
@@ -193,9 +212,16 @@ export const compressedSubject: Subject = {
   choose: (random, choice) => chooseScenario(random, choice, 'compressed'),
 };
 
+/** The same, encrypted: with LUKS or the old AES. */
+export const encryptedSubject: Subject = {
+  ...qcow2Subject,
+  name: 'qcow2, encrypted',
+  choose: (random, choice) => chooseScenario(random, choice, 'encrypted'),
+};
+
 /** A variant of qcow2 for a seed of the long tiers. */
 export function qcow2SubjectFor(seed: number): Subject {
   return new Random(seed)
     .fork()
-    .pick([qcow2Subject, extendedL2Subject, snapshotSubject, dataFileSubject, compressedSubject]);
+    .pick([qcow2Subject, extendedL2Subject, snapshotSubject, dataFileSubject, compressedSubject, encryptedSubject]);
 }
