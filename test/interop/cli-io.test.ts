@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ioTools, plainIo, spindleIo } from '../support/cli-io.ts';
 import { makeCliFixture } from '../support/cli-fixture.ts';
@@ -86,6 +87,8 @@ const TABLE = `
   -f qcow2 blkdebug::data.qcow2 -c 'break write_aio B' -c 'remove_break B' -c 'remove_break B' -c 'write -q 0 512' => data.qcow2
   -f qcow2 data.qcow2 -c 'break write_aio A' -c 'resume A' -c 'remove_break A' -c 'wait_break' -c 'break x'
   -f qcow2 blkdebug:nofile.conf:data.qcow2
+  -f qcow2 blkdebug:rules.conf:data.qcow2 -c 'write 0 512' -c 'write 0 512' -c 'read -q 0 512' => data.qcow2
+  -f qcow2 blkdebug:text.txt:data.qcow2
   blkdebug:nothing
   blkverify:nothing
   blkverify:empty.raw:empty.qcow2 -c 'write -P 5 1000 5000' -c 'read -P 5 1000 5000'
@@ -99,6 +102,7 @@ const TABLE = `
   --image-opts driver=raw,file.driver=blkdebug,file.image.filename=data.raw,file.align=4096 -c 'write -P 3 1000 5000' => data.raw
   --image-opts driver=copy-on-read,file.driver=qcow2,file.file.filename=top.qcow2 -c 'read 0 1k' -c 'map' => top.qcow2
   --image-opts driver=qcow2,file.driver=preallocate,file.prealloc-size=1M,file.file.filename=data.qcow2 -c 'write 0 1M' => data.qcow2
+  -t writeback --image-opts driver=qcow2,file.driver=blkdebug,file.image.filename=data.qcow2,file.inject-error.0.event=flush_to_disk,file.inject-error.0.once=on -c 'write 0 512' -c 'flush' -c 'length' -c 'flush' -c 'write -f 0 512' => data.qcow2
   # Debugging the program
   -c 'help foo' -c 'help a b' -c 'sigraise' -c 'sigraise x' -c 'abort x'
 `;
@@ -106,7 +110,10 @@ const TABLE = `
 describeWithQemu('spindle-io beside qemu-io', () => {
   const fixture = new TemporaryFolder();
   const work = new TemporaryFolder();
-  beforeAll(() => makeCliFixture(fixture.path));
+  beforeAll(async () => {
+    await makeCliFixture(fixture.path);
+    writeFileSync(fixture.file('rules.conf'), '[inject-error]\nevent = "write_aio"\nerrno = "28"\nonce = "on"\n');
+  });
   afterAll(() => {
     fixture[Symbol.dispose]();
     work[Symbol.dispose]();
@@ -114,6 +121,37 @@ describeWithQemu('spindle-io beside qemu-io', () => {
 
   test.each(tableLines(TABLE))('%s', async (_, line) => {
     await compareTools(fixture.path, work.path, line, ioTools);
+  });
+
+  const workload = [
+    ...['read -q 0 512', 'read 64k 512', 'write -q 0 512', 'write 128k 512', 'write 200k 64k', 'write -z 1M 64k'],
+    ...['discard 1M 64k', 'flush', 'write 300k 512', 'flush', 'write -q 0 512', 'length'],
+  ].flatMap((command) => ['-c', command]);
+  const injecting = (event: string, more: string) =>
+    `driver=qcow2,file.driver=blkdebug,file.image.filename=top.qcow2,file.inject-error.0.event=${event}${more}`;
+
+  test.each([
+    ...['l1_update', 'l2_load', 'l2_update', 'read_aio', 'read_backing_aio', 'write_aio', 'cow_read', 'cow_write'],
+    ...['refblock_load', 'refblock_update_part', 'cluster_alloc', 'flush_to_os'],
+    ...['pwritev', 'pwritev_done'],
+  ])('blkdebug: an error at %s comes to the same commands', async (event) => {
+    const once = ',file.inject-error.0.errno=28,file.inject-error.0.once=on';
+    const commands = [['--image-opts', injecting(event, once), ...workload]];
+    await compareTools(
+      fixture.path,
+      work.path,
+      { text: event, commands, images: ['top.qcow2'], ownWords: false },
+      ioTools,
+    );
+  });
+
+  test.each([
+    ...['sector=0', 'iotype=write', 'iotype=flush', 'iotype=read', 'immediately=on'],
+    ...['state=2,file.set-state.0.event=cow_write,file.set-state.0.new_state=2'],
+  ])('blkdebug: a rule that stays, with %s', async (option) => {
+    const rule = injecting('write_aio', `,file.inject-error.0.errno=5,file.inject-error.0.${option}`);
+    const commands = [['--image-opts', rule, ...workload]];
+    await compareTools(fixture.path, work.path, { text: option, commands, images: [], ownWords: true }, ioTools);
   });
 
   test('every command is listed, with the same arguments', async () => {

@@ -97,6 +97,7 @@ export function findSnapshot(snapshots: Pick<SnapshotTable, 'list'>, selector: S
  */
 export function* writeVmState(node: BlockNode, offset: number, data: Uint8Array): Co<void> {
   const { image, base, reserve } = vmStateOf(node, 'write');
+  image.fileEvent('vmstate_save');
   yield* settle(reserve(offset + data.length));
   const unit = image.image.allocationUnit;
   let from = 0;
@@ -115,6 +116,7 @@ export function* writeVmState(node: BlockNode, offset: number, data: Uint8Array)
 /** Reads the machine state of the snapshot that was applied or loaded last, from its byte `offset` on. */
 export function* readVmState(node: BlockNode, offset: number, buffer: Uint8Array): Co<void> {
   const { image, base } = vmStateOf(node, 'read');
+  image.fileEvent('vmstate_load');
   if (buffer.length > 0) yield* settle(image.readInside(base + offset, buffer, {}));
 }
 

@@ -87,6 +87,7 @@ function* writeEncoded(layer: ImageLayer, offset: number, data: Uint8Array, flag
   if (layer.image.writeEncoded === undefined) {
     throw new BlockError('unsupported', `The format '${layer.image.info().format}' cannot write encoded data`);
   }
+  layer.fileEvent(flags.compressed === true ? 'write_compressed' : 'write_aio');
   yield* settle(layer.image.writeEncoded(offset, data, flags));
 }
 

@@ -3,11 +3,11 @@ import type { Given } from '../shared/arguments.ts';
 import { Failure } from '../shared/failure.ts';
 import { parseKeyValues } from '../shared/key-values.ts';
 import { UsageError, type IoCommand } from './command.ts';
-import { checkAioMode, checkCacheMode, discardMode, type OpenRequest } from './open-image.ts';
+import { checkAioMode, discardMode, requireCacheMode, type OpenRequest } from './open-image.ts';
 
 /** The request that the options of the program and of `open` make. @throws Failure */
 export function openRequest(given: Given, path: string | undefined, imageOpts: boolean): OpenRequest {
-  for (const mode of given.values('t')) checkCacheMode(mode);
+  const cache = requireCacheMode(given.value('t') ?? (given.has('n') ? 'none' : undefined));
   for (const mode of given.values('i')) checkAioMode(mode);
   const discard = discardMode(given.value('d') ?? 'unmap');
   const options: Record<string, unknown> = Object.assign({}, ...given.values('o').map(parseKeyValues));
@@ -17,6 +17,7 @@ export function openRequest(given: Given, path: string | undefined, imageOpts: b
     copyOnRead: given.has('C'),
     snapshot: given.has('s'),
     discard,
+    cache,
   };
   if (imageOpts) return { ...shared, image: { name: path!, imageOpts: true }, shownName: undefined, options: {} };
   if (path === undefined) {
@@ -38,10 +39,12 @@ export const open: IoCommand = {
 
  -C, -- copy on read
  -d, -- what becomes of discards: ignore or unmap
- -i, -k, -n, -t, -- how QEMU does its I/O: checked, and without effect here
+ -i, -k, -- how QEMU does its I/O: checked, and without effect here
+ -n, -- short for -t none
  -o, -- options of the driver
  -r, -- only read
  -s, -- forget everything that is written
+ -t, -- cache mode: whether writes are stable when they are answered (writethrough, directsync), and flushes are done (not with unsafe)
  -U, -- others may write meanwhile (with -r)
 `,
   words: [1, -1],
@@ -74,7 +77,7 @@ export const reopen: IoCommand = {
   help: `
  Closes the image and opens it again; if that fails it is open as before.
 
- -c, -- QEMU's cache mode: checked, and without effect here
+ -c, -- cache mode
  -o, -- options of the driver
  -r, -- only read
  -w, -- read and write
@@ -83,15 +86,14 @@ export const reopen: IoCommand = {
   options: 'c:o:rw',
   needsImage: true,
   async run(context, given) {
-    for (const mode of given.values('c')) checkCacheMode(mode);
     if (given.has('r') && given.has('w')) throw new Failure('Only one -r/-w option may be given');
     if (given.operands.length > 0) throw new UsageError();
     const before = context.request;
+    const cache = given.has('c') ? requireCacheMode(given.value('c')) : before.cache;
     const changed: Record<string, unknown> = Object.assign({}, ...given.values('o').map(parseKeyValues));
     checkOptions(context.disk.node.driver, changed);
     const readOnly = given.has('r') || (before.readOnly && !given.has('w'));
-    if (readOnly === before.readOnly && Object.keys(changed).length === 0) return;
-    await context.reopen({ ...before, readOnly, options: { ...before.options, ...changed } });
+    await context.reopen({ ...before, readOnly, cache, options: { ...before.options, ...changed } });
   },
 };
 

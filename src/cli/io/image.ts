@@ -143,7 +143,8 @@ export const flush: IoCommand = {
   summary: 'makes everything that was written stable',
   words: [0, 0],
   needsImage: true,
-  async run({ disk }) {
+  async run({ disk, request }) {
+    if (request.cache.noFlush) return;
     try {
       await disk.flush();
     } catch (error) {

@@ -22,12 +22,12 @@ Reads, writes and examines disk images, request by request
   -f, --format FMT     the format of the image
   -r, --read-only      only read
   -s, --snapshot       forget everything that is written
-  -n, --nocache        accepted; the same as -t none
+  -n, --nocache        short for -t none
   -C, --copy-on-read   keep what is read from the backing file
   -m, --misalign       accepted; there is no direct I/O here
   -k, --native-aio     accepted
   -i, --aio=MODE       accepted: threads, native or io_uring
-  -t, --cache=MODE     accepted: QEMU's cache modes
+  -t, --cache=MODE     the cache mode; without it every write is stable when it is answered
   -d, --discard=MODE   what becomes of discards: ignore or unmap
   -T, --trace SPEC     accepted; nothing is traced
   -U, --force-share    others may write meanwhile (with -r)

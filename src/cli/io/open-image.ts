@@ -1,6 +1,6 @@
 /** Opening an image for spindle-io: the options of the program and of its command `open`. */
 import { createImage, startAsync, type BlockBackend, type BlockdevOptions, type BlockNode } from '../../node/index.ts';
-import { cacheMode } from '../shared/cache-mode.ts';
+import { cacheMode, type CacheMode } from '../shared/cache-mode.ts';
 import { Failure } from '../shared/failure.ts';
 import type { ImageName, Session } from '../shared/session.ts';
 import { openMessage } from '../shared/words.ts';
@@ -16,13 +16,19 @@ export interface OpenRequest {
   /** Everything that is written is forgotten at the end. */
   readonly snapshot: boolean;
   readonly discard: 'ignore' | 'unmap';
+  readonly cache: CacheMode;
   /** Options of the driver, beside those in the name. */
   readonly options: Readonly<Record<string, unknown>>;
 }
 
+/** Without a mode every write is on stable storage before it is answered, as in qemu-io. */
+const DEFAULT_CACHE_MODE = 'writethrough';
+
 /** @throws Failure */
-export function checkCacheMode(mode: string): void {
-  if (cacheMode(mode) === undefined) throw new Failure(`Invalid cache option: ${mode}`);
+export function requireCacheMode(mode: string = DEFAULT_CACHE_MODE): CacheMode {
+  const found = cacheMode(mode);
+  if (found === undefined) throw new Failure(`Invalid cache option: ${mode}`);
+  return found;
 }
 
 /** @throws Failure */

@@ -44,9 +44,9 @@ function checkOptions(given: Given): void {
   }
 }
 
-function flagsOf(given: Given): RequestFlags {
+function flagsOf({ request }: IoContext, given: Given): RequestFlags {
   return {
-    fua: given.has('f'),
+    fua: request.cache.writeThrough || (given.has('f') && !request.cache.noFlush),
     mayUnmap: given.has('u'),
     noFallback: given.has('n'),
     compressed: given.has('c') && !given.has('b') && !given.has('z'),
@@ -101,10 +101,10 @@ export const write: IoCommand = {
     const { disk } = context;
     const request = (): (() => unknown) => {
       if (given.has('z'))
-        return () => inDisk(context, offset, count, () => disk.writeZeroes(offset, count, flagsOf(given)));
+        return () => inDisk(context, offset, count, () => disk.writeZeroes(offset, count, flagsOf(context, given)));
       const bytes = data();
       if (given.has('b')) return () => startAsync(writeVmState(disk.node, offset, bytes));
-      return () => inDisk(context, offset, count, () => disk.write(offset, bytes, flagsOf(given)));
+      return () => inDisk(context, offset, count, () => disk.write(offset, bytes, flagsOf(context, given)));
     };
     const seconds = await timed('write', request());
     printWritten(context, given, offset, count, seconds);
@@ -135,7 +135,7 @@ export const writev: IoCommand = {
     const count = vectorLength(given.operands.slice(1));
     const data = new Uint8Array(count).fill(byte);
     const seconds = await timed('writev', () =>
-      inDisk(context, offset, count, () => context.disk.write(offset, data, flagsOf(given))),
+      inDisk(context, offset, count, () => context.disk.write(offset, data, flagsOf(context, given))),
     );
     printWritten(context, given, offset, count, seconds);
   },
@@ -179,8 +179,8 @@ export const aioWrite: IoCommand = {
       try {
         await inDisk(context, offset, count, () =>
           data === undefined
-            ? disk.writeZeroes(offset, count, flagsOf(given))
-            : disk.write(offset, data, flagsOf(given)),
+            ? disk.writeZeroes(offset, count, flagsOf(context, given))
+            : disk.write(offset, data, flagsOf(context, given)),
         );
       } catch (error) {
         return () => context.out(`${failureOf('aio_write', error).message}\n`);

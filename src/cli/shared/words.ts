@@ -74,11 +74,13 @@ export function messageOf(error: unknown): string {
 export function openMessage(error: unknown): string {
   if (!(error instanceof BlockError)) return messageOf(error);
   const system = systemMessage(error);
-  const { filename = '', driver = '', via = [] } = error.context;
+  const { filename = '', driver = '', via = [], op } = error.context;
   const config = /^Could not read blkdebug config file(?=: )/.exec(error.message)?.[0];
   if (config !== undefined) return `${config}: ${system ?? SYSTEM_MESSAGES['EIO']}`;
-  const belowTop = 'Could not open backing file: '.repeat(via.length);
+  // A request to the file of an image passes that image on its way up.
+  const belowTop = 'Could not open backing file: '.repeat(Math.max(0, op === 'read' ? via.length - 1 : via.length));
   if (system !== undefined) return `${belowTop}Could not open '${filename}': ${system}`;
+  if (op === 'read') return `${belowTop}Could not read image: ${strerror(error)}`;
   if (/^This is no | has at least \d+ bytes, this one /.test(error.message))
     return `${belowTop}Image is not in ${driver} format`;
   if (error.message.startsWith('It is ') && driver === 'file') {

@@ -24,8 +24,8 @@ export function parseConfig(text: string): RuleTexts {
     }
     const option = /^\s*([^\s=]+)\s*=\s*"([^"]*)"\s*$/.exec(line);
     if (option === null || section === undefined) {
-      const why = option === null ? 'parse error' : 'no group defined';
-      throw new BlockError('invalid', `Could not parse blkdebug config file: line ${index + 1}: ${why}`);
+      const why = section === undefined ? 'no group defined' : `parse error in line ${index + 1}`;
+      throw new BlockError('invalid', why);
     }
     const key = option[1]!;
     if (SECTIONS[section.name]?.includes(key) !== true) throw new BlockError('invalid', `Invalid parameter '${key}'`);

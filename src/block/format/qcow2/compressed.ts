@@ -38,7 +38,6 @@ export function* decompressCluster(
     );
   }
   const data = new Uint8Array(storedLength);
-  file.event('read_compressed');
   yield* settle(file.read(hostOffset, data));
   const { compressor } = metadata.settings;
   try {

@@ -477,12 +477,14 @@ export class Metadata {
       yield* settle(this.file.flush());
       yield* this.#writeHeaderFields(this.#header);
     }
+    this.file.event('flush_to_disk');
     yield* settle(this.file.flush());
     if (!this.lazy) this.#keepRefcounts();
     this.#writtenHeader = this.#header;
     if (publishes) {
       yield* l2.writeDirty();
       yield* l1.writeDirty(this.file, 'l1_update');
+      this.file.event('flush_to_disk');
       yield* settle(this.file.flush());
       l2.keepWritten();
       l1.keepWritten();

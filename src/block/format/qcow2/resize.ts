@@ -269,6 +269,7 @@ function* shrink(metadata: Metadata, newSize: number): Co<void> {
   yield* forgetBehind(metadata, newSize);
   yield* clearTail(metadata, newSize);
   yield* metadata.lock.run(function* () {
+    metadata.file.event('l1_shrink_write_table');
     yield* metadata.writeBack();
     yield* writeSize(metadata, newSize);
     yield* cutFile(metadata);
@@ -288,6 +289,7 @@ export function* makeEmpty(metadata: Metadata): Co<void> {
     yield* zeroFrom(dataFile.child, 0);
     return;
   }
+  metadata.file.event('empty_image_prepare');
   yield* forgetBehind(metadata, 0);
   yield* metadata.lock.run(function* () {
     yield* metadata.writeBack();
