@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { isPromise } from '../../../src/block/co.ts';
 import { filterDrivers, ThrottleGroup } from '../../../src/block/filter/index.ts';
 import type { BlockGraph } from '../../../src/block/graph/graph.ts';
+import { createQcow2 } from '../../support/qcow2-builder.ts';
 import { coreGraph } from '../../support/core-graph.ts';
 import { UNIT } from '../../support/mapped-format.ts';
 import { equalBytes, Random } from '../../support/random.ts';
@@ -26,6 +27,7 @@ const cases: Readonly<Record<string, readonly Readonly<Record<string, unknown>>[
     { image: overlay, align: 1024, 'max-transfer': 2048, 'opt-write-zero': 4096, 'max-write-zero': 8192 },
     { image: overlay, align: 4096, 'opt-discard': 8192, 'max-discard': 8192 },
   ],
+  compress: [{ file: { driver: 'qcow2', file: given('image'), backing: { driver: 'raw', file: given('base') } } }],
   blkverify: [{ test: overlay, raw: { driver: 'raw', file: given('copy') } }],
   'copy-on-read': [{ file: overlay }, { file: overlay, bottom: 'base-node' }],
   preallocate: [{ file: { driver: 'raw', file: given('flat') }, 'prealloc-size': 65536, 'prealloc-align': 4096 }],
@@ -49,6 +51,7 @@ async function openCase(
     base: simulate(base.slice()),
     copy: simulate(base.slice()),
     flat: simulate(base.slice()),
+    image: simulate(await createQcow2({ size: SIZE, cluster_size: UNIT })),
   });
   graph.objects.add('unlimited', new ThrottleGroup());
   if (options['bottom'] !== undefined) {
