@@ -7,6 +7,7 @@ import { callWith, type CallOptions } from './call.ts';
 import { DataPort } from './data-port.ts';
 import { exportStream } from './export-stream.ts';
 import type { WorkerLink } from './link.ts';
+import { DiskBitmaps } from './bitmaps.ts';
 import { DiskSnapshots } from './snapshots.ts';
 
 export interface ReadOptions {
@@ -59,6 +60,7 @@ export class Disk {
   readonly format: string;
   readonly readOnly: boolean;
   readonly snapshots: DiskSnapshots;
+  readonly bitmaps: DiskBitmaps;
   readonly #id: number;
   readonly #link: WorkerLink;
   readonly #pool: BufferPool;
@@ -84,6 +86,7 @@ export class Disk {
         this.#size = size;
       },
     );
+    this.bitmaps = new DiskBitmaps((begin) => this.#call(begin), this.#id);
     this.#onClosed = onClosed;
     this.#forgetLink = link.onEnd((error) => this.#data.fail(error));
   }
@@ -186,6 +189,15 @@ export class Disk {
   async resize(size: number, options: ResizeOptions = {}): Promise<void> {
     const { shrink = false } = options;
     this.#size = await this.#call((api) => api.resize(this.#id, size, shrink));
+  }
+
+  /**
+   * Changes what the image was created with, with the names of `qemu-img amend -o`. Other requests wait meanwhile.
+   *
+   * @throws BlockError `unsupported` for formats and changes that cannot be, `invalid` for options, `permission`, `aborted`
+   */
+  async amend(options: Readonly<Record<string, unknown>>, settings: CallOptions = {}): Promise<void> {
+    this.#size = await callWith('amend', settings, (call) => this.#call((api) => api.amend(this.#id, options, call)));
   }
 
   /** Counters of every node, with the names of QEMU's `query-blockstats`. */

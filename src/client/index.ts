@@ -1,6 +1,7 @@
 /** What a page imports: `connect`, and the types of what it gives. */
 export { BLOCK_ERROR_KINDS, BlockError, type BlockErrorContext, type BlockErrorKind } from '../block/error.ts';
 export type {
+  BitmapInfo,
   BlockdevOptions,
   BlockStatus,
   CheckFinding,
@@ -20,6 +21,7 @@ export type {
   SnapshotInfo,
   StoredFile,
 } from '../worker/api.ts';
+export type { DiskBitmaps, NewBitmapOptions } from './bitmaps.ts';
 export type { CallOptions } from './call.ts';
 export { connect, type ConnectOptions } from './connect.ts';
 export type {

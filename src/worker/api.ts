@@ -6,12 +6,14 @@ import type { CheckFix, CheckResult, SnapshotInfo } from '../block/driver.ts';
 import type { BlockStatus } from '../block/extent.ts';
 import type { ReferenceRequest } from '../block/graph/gate.ts';
 import type { NodeStatisticsSnapshot } from '../block/graph/statistics.ts';
+import type { BitmapInfo } from '../block/image/bitmap.ts';
 import type { ImageInfo } from '../block/image/info.ts';
 import type { ImageProbe } from '../block/image/probe.ts';
 import type { StoredFile } from '../block/protocol/opfs/folder.ts';
 import type { BlockdevOptions, CreateOptions, ProtocolOptions } from './blockdev.ts';
 
 export type {
+  BitmapInfo,
   BlockStatus,
   CheckFix,
   CheckResult,
@@ -79,6 +81,17 @@ export interface OpenedExport {
   readonly pieces: MessagePort;
 }
 
+/** What is done to a dirty bitmap. QEMU: `qemu-img bitmap`. */
+export type BitmapChange =
+  | {
+      readonly action: 'add';
+      readonly granularity?: number | undefined;
+      readonly enabled?: boolean | undefined;
+      readonly persistent?: boolean | undefined;
+    }
+  | { readonly action: 'remove' | 'clear' | 'enable' | 'disable' }
+  | { readonly action: 'merge'; readonly source: string; readonly disk: number };
+
 /** Worker's answer to `applySnapshot`. */
 export interface AppliedSnapshot {
   readonly snapshot: SnapshotInfo;
@@ -110,6 +123,10 @@ export interface WorkerApi {
   check(disk: number, fix: CheckFix, call: MessagePort | undefined): Promise<CheckResult>;
   /** @returns the size that it has now, in bytes */
   resize(disk: number, size: number, shrink: boolean): Promise<number>;
+  listBitmaps(disk: number): Promise<BitmapInfo[]>;
+  changeBitmap(disk: number, name: string, change: BitmapChange): Promise<void>;
+  /** @returns the size that the disk has now, in bytes */
+  amend(disk: number, options: Readonly<Record<string, unknown>>, call: MessagePort | undefined): Promise<number>;
   listSnapshots(disk: number): Promise<SnapshotInfo[]>;
   /** @param state of a machine, kept with the disk */
   createSnapshot(disk: number, name: string, state: ArrayBuffer | undefined): Promise<SnapshotInfo>;

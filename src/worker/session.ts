@@ -9,6 +9,8 @@ import { allowNames, type ReferenceAnswer, type ReferenceRequest } from '../bloc
 import { BlockGraph } from '../block/graph/graph.ts';
 import type { BlockNode } from '../block/graph/node.ts';
 import type { OpenPolicy } from '../block/graph/opener.ts';
+import { amendImage } from '../block/image/amend.ts';
+import { changeBitmap, listBitmaps, type BitmapAction, type BitmapInfo } from '../block/image/bitmap.ts';
 import { checkImage } from '../block/image/check.ts';
 import { createImage, type CreateImageOptions } from '../block/image/create.ts';
 import { openExport } from '../block/image/export.ts';
@@ -21,6 +23,7 @@ import { listFiles, openFile, renameFile, type StoredFile } from '../block/proto
 import { findProtocol, parseFilename, type DriverSet } from '../block/registry.ts';
 import type {
   AppliedSnapshot,
+  BitmapChange,
   FileQuestion,
   FileRequest,
   NodeStatistics,
@@ -136,6 +139,27 @@ export class Session implements WorkerApi {
       );
     }
     await backend.resize(size);
+    return backend.length;
+  }
+
+  listBitmaps(disk: number): Promise<BitmapInfo[]> {
+    return startAsync(listBitmaps(this.#disk(disk).backend.node));
+  }
+
+  changeBitmap(disk: number, name: string, change: BitmapChange): Promise<void> {
+    const { node } = this.#disk(disk).backend;
+    const action: BitmapAction =
+      change.action === 'merge' ? { ...change, node: this.#disk(change.disk).backend.node } : change;
+    return startAsync(changeBitmap(this.#graph, node, name, [action]));
+  }
+
+  async amend(
+    disk: number,
+    options: Readonly<Record<string, unknown>>,
+    call: MessagePort | undefined,
+  ): Promise<number> {
+    const { backend } = this.#disk(disk);
+    await withControl(call, (progress) => startAsync(amendImage(this.#graph, backend.node, options, { progress })));
     return backend.length;
   }
 

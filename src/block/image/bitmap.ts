@@ -27,16 +27,16 @@ export interface BitmapInfo {
 export interface NewBitmap {
   readonly name: string;
   /** Bytes, a power of two. Default: the cluster size, between 4 and 64 KiB. */
-  readonly granularity?: number;
+  readonly granularity?: number | undefined;
   /** Default: yes. */
-  readonly enabled?: boolean;
+  readonly enabled?: boolean | undefined;
   /** Kept in the image. Default: yes. */
-  readonly persistent?: boolean;
+  readonly persistent?: boolean | undefined;
 }
 
 /** What `qemu-img bitmap` does, in this order, to one bitmap. */
 export type BitmapAction =
-  | { readonly action: 'add'; readonly granularity?: number; readonly enabled?: boolean; readonly persistent?: boolean }
+  | ({ readonly action: 'add' } & Omit<NewBitmap, 'name'>)
   | { readonly action: 'remove' | 'clear' | 'enable' | 'disable' }
   /** @property node the disk that has the source; default: the same */
   | { readonly action: 'merge'; readonly source: string; readonly node?: BlockNode };

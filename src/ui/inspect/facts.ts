@@ -31,7 +31,9 @@ export function factsOf(info: ImageInfo, probe: ImageProbe | undefined): Fact[] 
   if (info.encrypted) facts.push(['Encrypted', 'yes']);
   if (info['dirty-flag']) facts.push(['Not closed cleanly', 'yes: a check is a good idea']);
   if (info.corrupt) facts.push(['Marked corrupt', 'yes: it can be read, not written']);
-  return [...facts, ...flatten(info['format-specific']?.data ?? {}, '')];
+  // Bitmaps have a table of their own.
+  const { bitmaps: _bitmaps, ...specific } = info['format-specific']?.data ?? {};
+  return [...facts, ...flatten(specific, '')];
 }
 
 /** How sure the guess is, and why. */

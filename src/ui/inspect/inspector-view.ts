@@ -5,6 +5,7 @@ import { button, h } from '../parts/dom.ts';
 import { chainPanel, missingNotice, type ChainActions } from './chain-panel.ts';
 import { CheckPanel } from './check-panel.ts';
 import { DownloadPanel } from './download-panel.ts';
+import { bitmapsTable } from './bitmaps-table.ts';
 import { factsList, factsOf } from './facts.ts';
 import { MapPanel } from './map-panel.ts';
 import { SnapshotsPanel } from '../snapshots/snapshots-panel.ts';
@@ -75,6 +76,7 @@ export class InspectorView {
           { class: 'panel', 'aria-label': 'Facts' },
           h('h2', {}, 'Image'),
           factsList(factsOf(top.info, top.probe)),
+          bitmapsTable(top.info),
         ),
         chainPanel(chain),
       ),
