@@ -441,6 +441,8 @@ export interface SnapshotRequest {
   readonly dateSeconds?: number;
   readonly dateNanoseconds?: number;
   readonly vmClockNanoseconds?: bigint;
+  /** Where instructions are counted. */
+  readonly instructionCount?: bigint;
   /** Bytes of machine state that were written from `vmStateOffset` on; they move to the snapshot. Default: 0, the disk only. */
   readonly vmStateSize?: number;
 }

@@ -37,14 +37,16 @@ export {
 export { amendImage, type AmendSettings } from './image/amend.ts';
 export { checkImage } from './image/check.ts';
 export { benchImage, type BenchSettings } from './image/bench.ts';
+export { commitImage, type CommitSettings } from './image/commit.ts';
 export { compareImages, type CompareResult, type CompareSettings } from './image/compare.ts';
-export { convertImage } from './image/convert.ts';
-export { createImage, type CreateImageOptions, type CreateImageSettings } from './image/create.ts';
+export { convertImage, copyDisk, type ConvertSettings, type CopyDiskSettings } from './image/convert.ts';
+export { createImage, deleteImage, type CreateImageOptions, type CreateImageSettings } from './image/create.ts';
 export { ImageExport, openExport } from './image/export.ts';
 export { imageInfo, type ImageInfo, type SnapshotFacts } from './image/info.ts';
 export { debugPoints, topLayerHolds } from './image/debug.ts';
 export { imageMap } from './image/map.ts';
 export { measureImage, type ImageMeasure } from './image/measure.ts';
+export { copyForRebase, setBackingFile } from './image/rebase.ts';
 export { probeImage, type ImageProbe } from './image/probe.ts';
 export {
   applySnapshot,
@@ -56,5 +58,6 @@ export {
   type SnapshotSelector,
   writeVmState,
 } from './image/snapshot.ts';
+export { copyRange, type CopySettings } from './io/copy.ts';
 export { parseSize, type OptionSchema, type OptionSpec } from './options.ts';
 export { nestOptions, parseFilename, type DriverSet } from './registry.ts';

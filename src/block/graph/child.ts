@@ -28,7 +28,7 @@ export class Child implements BlockChild {
     this.node = node;
     this.roles = roles;
     this.permissions = permissions;
-    this.#mayWrite = permissions.needed.has('write');
+    this.#mayWrite = permissions.needed.has('write') || permissions.needed.has('write-unchanged');
     this.#mayWriteUnchanged = this.#mayWrite || permissions.needed.has('write-unchanged');
   }
 

@@ -1,45 +1,110 @@
-/** Copying a disk into a new image of any format that can be made. */
-import { settle, type Co } from '../co.ts';
+/** Copying disks into a new image of any format that can be made, or into one that is there. */
+import { settle, type Co, type MaybePromise } from '../co.ts';
 import type { Progress } from '../driver.ts';
 import { BlockError } from '../error.ts';
+import type { BlockBackend } from '../graph/backend.ts';
 import type { BlockGraph } from '../graph/graph.ts';
+import { ImageNode } from '../graph/image-node.ts';
 import type { BlockNode } from '../graph/node.ts';
-import { copyRange } from '../io/copy.ts';
-import { createImage, type CreateImageOptions, type CreateImageSettings } from './create.ts';
+import { COPY_BYTES, copyRange, type CopySettings } from '../io/copy.ts';
+import { findFormat } from '../registry.ts';
+import { createImage, deleteImage, type CreateImageOptions } from './create.ts';
+
+/** How data is copied. Names in brackets are qemu-img's. */
+export interface CopyDiskSettings {
+  /** The target holds nothing but zeroes, or what its backing file shows: zeroes are left out. [--target-is-zero] */
+  readonly targetIsZero: boolean;
+  /** Bytes in a row that must be zero to be left out; 0: everything is written. Default: 4096. [-S] */
+  readonly sparseSize?: number;
+  /** Data is stored compressed. [-c] */
+  readonly compress?: boolean;
+  /** Pieces in flight, 1 to 16. Default: 8. [-m] */
+  readonly parallel?: number;
+  /** [-W] */
+  readonly anyOrder?: boolean;
+  /** The target stands on what the sources stand on: only what they hold themselves is copied. [-B] */
+  readonly onBacking?: boolean;
+  /** [--salvage] */
+  readonly onUnreadable?: (offset: number, error: unknown) => void;
+  /** Waits until so many bytes may be written. [-r] */
+  readonly pace?: (bytes: number) => MaybePromise<void>;
+  /** Throws `aborted` to give up. */
+  readonly progress?: Progress | undefined;
+}
+
+export interface ConvertSettings extends Partial<CopyDiskSettings> {
+  /** Write over a file that exists. Default: no. */
+  readonly overwrite?: boolean;
+}
 
 /**
  * Makes an image and copies what a disk reads as into it, backing files and all. The disk stands still meanwhile.
  *
  * @param source the disk's node
- * @param settings `compress`: store the data compressed, if the format can
  * @param target options of the new image as for `createImage`; `size` is the disk's
- * @throws BlockError what either side reports. An image that could not be finished stays where it is: it is not whole
+ * @throws BlockError what either side reports. What was begun is deleted then
  */
 export function* convertImage(
   graph: BlockGraph,
   source: BlockNode,
   target: CreateImageOptions,
-  settings: CreateImageSettings & { readonly compress?: boolean } = {},
+  settings: ConvertSettings = {},
 ): Co<void> {
-  if (target.file === undefined)
-    throw new BlockError('invalid', "Option 'file' is missing: where the image is to be stored");
-  const { progress, compress, ...others } = settings;
-  yield* createImage(graph, { ...target, size: source.length }, others);
-  const disk = yield* settle(graph.open({ driver: target.driver, file: target.file }));
+  const { file } = target;
+  if (file === undefined) throw new BlockError('invalid', "Option 'file' is missing: where the image is to be stored");
+  const { overwrite = false, ...copying } = settings;
+  if (copying.compress === true) requireCompression(graph, target.driver);
+  yield* createImage(graph, { ...target, size: source.length }, { overwrite });
   try {
-    yield* graph.drained(source, () =>
-      copyRange(source, disk, 0, source.length, copySettings(source.length, progress, compress)),
-    );
-  } finally {
-    yield* settle(graph.close(disk));
+    const disk = yield* settle(graph.open({ driver: target.driver, file }));
+    try {
+      yield* graph.drained(source, () => copyDisk([source], disk, { targetIsZero: true, ...copying }));
+    } finally {
+      yield* settle(graph.close(disk));
+    }
+  } catch (error) {
+    // Half a disk must not pass for a whole one.
+    yield* deleteImage(graph, file);
+    throw error;
   }
 }
 
-function copySettings(total: number, progress: Progress | undefined, compressed = false) {
+/**
+ * Copies disks one behind the other into a target that is open, what is zero without reading it.
+ *
+ * @throws BlockError with `detail.side` (`status`, `read` or `write`) and `detail.offset`, bytes in the source or the target
+ */
+export function* copyDisk(sources: readonly BlockNode[], target: BlockBackend, settings: CopyDiskSettings): Co<void> {
+  const total = sources.reduce((sum, { length }) => sum + length, 0);
+  let targetOffset = 0;
+  for (const source of sources) {
+    const before = targetOffset;
+    const onProgress = (done: number): void => settings.progress?.report(before + done, total);
+    const own = copySettings(source, target, settings);
+    yield* copyRange(source, target, 0, source.length, { ...own, targetOffset, onProgress });
+    targetOffset += source.length;
+  }
+}
+
+/** @throws BlockError `unsupported` */
+function requireCompression(graph: BlockGraph, format: string): void {
+  if (findFormat(graph.drivers, format).capabilities.compress) return;
+  throw new BlockError('unsupported', 'Compression not supported for this file format');
+}
+
+function copySettings(source: BlockNode, target: BlockBackend, settings: CopyDiskSettings): CopySettings {
+  const { sparseSize = 4096, compress = false, onBacking = false, progress: _, ...others } = settings;
+  const unit = target.node instanceof ImageNode ? target.node.image.allocationUnit : 1;
   return {
-    targetIsZero: true,
-    detectZeroes: true,
-    compressed,
-    ...(progress === undefined ? {} : { onProgress: (done: number) => progress.report(done, total) }),
+    ...others,
+    detectZeroes: sparseSize > 0,
+    // Part of a cluster cannot be left out, and compressed it is written whole.
+    zeroUnit: Math.min(COPY_BYTES, Math.max(sparseSize, unit)),
+    writeZeroesAsData: sparseSize === 0 && !compress,
+    targetIsZero: settings.targetIsZero && target.node.below === undefined,
+    compressed: compress,
+    ...(onBacking
+      ? { base: source.below, ...(settings.targetIsZero ? { baseLength: target.node.below?.length ?? 0 } : {}) }
+      : {}),
   };
 }

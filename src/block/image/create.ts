@@ -47,6 +47,22 @@ export function* createImage(
   }
 }
 
+/**
+ * Deletes the file of an image that came to nothing, where its protocol can.
+ *
+ * @throws BlockError what the storage reports
+ */
+export function* deleteImage(graph: BlockGraph, file: BlockdevOptions | string): Co<void> {
+  const { protocol, options } = placeOf(graph, file);
+  yield* settle(protocol.delete?.(options));
+}
+
+function placeOf(graph: BlockGraph, file: BlockdevOptions | string): Place {
+  const { driver: name, ...own } = typeof file === 'string' ? parseFilename(graph.drivers, file) : file;
+  const protocol = findProtocol(graph.drivers, name ?? graph.drivers.defaultProtocol);
+  return { protocol, options: parseOptions(protocol.options, own, `driver '${protocol.name}'`) };
+}
+
 function* createFile(
   driver: ProtocolDriver,
   options: Readonly<Record<string, unknown>>,
@@ -103,13 +119,11 @@ function* createFormatted(
     throw new BlockError('unsupported', `Images of the format '${driver.name}' cannot be made, only read`);
   }
   if (file === undefined) throw new BlockError('invalid', "Option 'file' is missing: where the image is to be stored");
-  const { driver: protocolName, ...fileOptions } = typeof file === 'string' ? parseFilename(graph.drivers, file) : file;
-  const protocol = findProtocol(graph.drivers, protocolName ?? graph.drivers.defaultProtocol);
-  const parsedFile = parseOptions(protocol.options, fileOptions, `driver '${protocol.name}'`);
+  const place = placeOf(graph, file);
+  const { protocol, options: parsedFile } = place;
   const size = own['size'] ?? (yield* sizeOfBacking(graph, own));
   const options = parseOptions(driver.createOptions, { ...own, size }, `format '${driver.name}'`);
 
-  const place: Place = { protocol, options: parsedFile };
   const made: Place[] = [];
   try {
     yield* makeFile(protocol, parsedFile, 0, settings);

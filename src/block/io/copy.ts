@@ -1,7 +1,8 @@
 /** The copy loop: one for convert and every block job. */
-import { settle, start, withTasks, type Co, type MaybePromise } from '../co.ts';
+import { isPromise, settle, start, withTasks, type Co, type MaybePromise } from '../co.ts';
 import { NO_FLAGS, type RequestFlags } from '../driver.ts';
-import { REQUEST_PARALLELISM } from '../limits.ts';
+import { BlockError, withContext } from '../error.ts';
+import { REQUEST_PARALLELISM, SECTOR_SIZE, ZERO_BUFFER_BYTES } from '../limits.ts';
 import { TimeSlice } from '../time-slice.ts';
 import { isZero, requestBuffers } from './buffers.ts';
 import { blockStatus, type StatusLayer } from './status.ts';
@@ -25,16 +26,34 @@ export interface CopySettings {
   readonly targetIsZero: boolean;
   /** Data that turns out to be zero is treated as zeroes. qemu-img: -S. */
   readonly detectZeroes: boolean;
+  /** Zeroes are looked for in runs of whole units of so many bytes. Default: only whole pieces. */
+  readonly zeroUnit?: number | undefined;
+  /** Zeroes are written like data, so that the target has room for all of the disk. qemu-img: -S 0. */
+  readonly writeZeroesAsData?: boolean | undefined;
+  /** Where the range begins in the target. Default: where it begins in the source. */
+  readonly targetOffset?: number | undefined;
+  /** What only this layer and those below it hold is left out: the target has it already. */
+  readonly base?: StatusLayer | undefined;
+  /** A new target that stands on `base` reads as zero from here on. Default: nowhere. */
+  readonly baseLength?: number | undefined;
+  /** Pieces in flight. Default: 8. */
+  readonly parallel?: number | undefined;
+  /** Pieces may be written in any order. Default: in that of the disk. qemu-img: -W. */
+  readonly anyOrder?: boolean | undefined;
   /** Data is written with the flag `compressed`. */
-  readonly compressed?: boolean;
+  readonly compressed?: boolean | undefined;
+  /** Goes on after a read that failed, with zeroes, sector by sector. Told of each such sector. qemu-img: --salvage. */
+  readonly onUnreadable?: ((offset: number, error: unknown) => void) | undefined;
+  /** Waits before bytes are written: a limit of the rate. */
+  readonly pace?: ((bytes: number) => MaybePromise<void>) | undefined;
   /** Called as bytes are done, with how many of the range so far. Throws when the caller gave up. */
-  readonly onProgress?: (done: number) => void;
+  readonly onProgress?: ((done: number) => void) | undefined;
 }
 
 /**
- * Copies a guest range to the same offsets of a target, what is zero without reading it, and the rest several pieces at a time.
+ * Copies a guest range into a target, what is zero without reading it, and the rest several pieces at a time.
  *
- * @throws the first error of either side; nothing is in flight any more then
+ * @throws the first error of either side, with `detail.side` and `detail.offset`; nothing is in flight any more then
  */
 export function* copyRange(
   source: CopySource,
@@ -43,56 +62,186 @@ export function* copyRange(
   length: number,
   settings: CopySettings,
 ): Co<void> {
-  const slice = new TimeSlice();
-  let done = 0;
-  const finished = (bytes: number): void => {
-    done += bytes;
-    settings.onProgress?.(done);
-  };
-  yield* withTasks(REQUEST_PARALLELISM, function* (tasks) {
-    for (let position = offset; position < offset + length && !tasks.failed;) {
-      const status = yield* blockStatus(source, position, offset + length - position);
-      const at = position;
-      const count = status.zero ? status.length : Math.min(status.length, COPY_BYTES - (position % COPY_BYTES));
-      const piece = { offset: at, length: count, zero: status.zero };
-      yield* tasks.issue(() => start(copyPiece(source, target, piece, settings, finished)));
-      position += count;
-      yield* slice.pause();
-    }
-  });
+  yield* new Copy(source, target, offset, length, settings).run();
 }
 
 interface Piece {
   readonly offset: number;
   readonly length: number;
-  readonly zero: boolean;
+  readonly kind: 'data' | 'zero' | 'skip';
 }
 
-function* copyPiece(
-  source: CopySource,
-  target: CopyTarget,
-  piece: Piece,
-  settings: CopySettings,
-  finished: (bytes: number) => void,
-): Co<void> {
-  if (piece.zero) yield* writeZeroes(target, piece, settings);
-  else yield* copyData(source, target, piece, settings);
-  finished(piece.length);
-}
+/** One copy while it runs. */
+class Copy {
+  readonly #source: CopySource;
+  readonly #target: CopyTarget;
+  readonly #settings: CopySettings;
+  readonly #offset: number;
+  readonly #end: number;
+  readonly #shift: number;
+  readonly #flags: RequestFlags;
+  #done = 0;
+  /** The piece before has been written. */
+  #written: Promise<void> | undefined;
 
-function* copyData(source: CopySource, target: CopyTarget, piece: Piece, settings: CopySettings): Co<void> {
-  const buffer = requestBuffers.acquire(piece.length);
-  try {
-    yield* settle(source.read(piece.offset, buffer));
-    if (settings.detectZeroes && isZero(buffer)) yield* writeZeroes(target, piece, settings);
-    else
-      yield* settle(target.write(piece.offset, buffer, settings.compressed === true ? { compressed: true } : NO_FLAGS));
-  } finally {
-    requestBuffers.release(buffer);
+  constructor(source: CopySource, target: CopyTarget, offset: number, length: number, settings: CopySettings) {
+    this.#source = source;
+    this.#target = target;
+    this.#settings = settings;
+    this.#offset = offset;
+    this.#end = offset + length;
+    this.#shift = (settings.targetOffset ?? offset) - offset;
+    this.#flags = settings.compressed === true ? { compressed: true } : NO_FLAGS;
+  }
+
+  *run(): Co<void> {
+    const slice = new TimeSlice();
+    const { parallel = REQUEST_PARALLELISM } = this.#settings;
+    yield* withTasks(
+      parallel,
+      function* (this: Copy, tasks: Parameters<Parameters<typeof withTasks>[1]>[0]): Co<void> {
+        for (let position = this.#offset; position < this.#end && !tasks.failed;) {
+          const piece = yield* this.#pieceAt(position);
+          yield* tasks.issue(() => this.#copy(piece));
+          position += piece.length;
+          yield* slice.pause();
+        }
+      }.bind(this),
+    );
+  }
+
+  *#pieceAt(position: number): Co<Piece> {
+    const { base, baseLength = Number.MAX_SAFE_INTEGER, onUnreadable } = this.#settings;
+    const left = this.#end - position;
+    let status: { length: number; zero: boolean; present: boolean };
+    try {
+      status = yield* blockStatus(this.#source, position, left, base);
+    } catch (error) {
+      if (onUnreadable === undefined) throw atSide(error, 'status', position);
+      status = { length: Math.min(left, SECTOR_SIZE), zero: false, present: true };
+    }
+    if (base !== undefined && position < baseLength) {
+      const inside = Math.min(status.length, baseLength - position);
+      if (!status.present || status.zero) {
+        return { offset: position, length: inside, kind: status.present ? 'zero' : 'skip' };
+      }
+    } else if (base !== undefined && !status.present) {
+      // What the target stands on ends before what the source stands on does: this much is copied from there.
+      status = yield* blockStatus(this.#source, position, status.length);
+    }
+    if (status.zero) return { offset: position, length: status.length, kind: base === undefined ? 'zero' : 'skip' };
+    const length = Math.min(status.length, COPY_BYTES - (position % COPY_BYTES));
+    return { offset: position, length, kind: 'data' };
+  }
+
+  #copy(piece: Piece): MaybePromise<void> {
+    const before = this.#written;
+    const copied = start(this.#copyPiece(piece, this.#settings.anyOrder === true ? undefined : before));
+    // Whoever waits for its turn only wants to know that this one is through, not how: the pool has the failure.
+    if (isPromise(copied)) this.#written = copied.catch(() => undefined);
+    return copied;
+  }
+
+  *#copyPiece(piece: Piece, before: Promise<void> | undefined): Co<void> {
+    if (piece.kind === 'data') yield* this.#copyData(piece, before);
+    else if (piece.kind === 'zero') {
+      if (before !== undefined && !this.#settings.targetIsZero) yield before;
+      yield* this.#writeZeroes(piece.offset, piece.length);
+    }
+    this.#done += piece.length;
+    this.#settings.onProgress?.(this.#done);
+  }
+
+  *#copyData({ offset, length }: Piece, before: Promise<void> | undefined): Co<void> {
+    const buffer = requestBuffers.acquire(length);
+    try {
+      yield* this.#read(offset, buffer);
+      if (before !== undefined) yield before;
+      const paced = this.#settings.pace?.(length);
+      if (paced !== undefined) yield* settle(paced);
+      yield* this.#writeData(offset, buffer);
+    } finally {
+      requestBuffers.release(buffer);
+    }
+  }
+
+  *#read(offset: number, buffer: Uint8Array): Co<void> {
+    const { onUnreadable } = this.#settings;
+    try {
+      yield* settle(this.#source.read(offset, buffer));
+    } catch (error) {
+      if (onUnreadable === undefined) throw atSide(error, 'read', offset);
+      yield* this.#salvage(offset, buffer, onUnreadable);
+    }
+  }
+
+  *#salvage(offset: number, buffer: Uint8Array, onUnreadable: (offset: number, error: unknown) => void): Co<void> {
+    for (let at = 0; at < buffer.length; at += SECTOR_SIZE) {
+      const sector = buffer.subarray(at, at + SECTOR_SIZE);
+      try {
+        yield* settle(this.#source.read(offset + at, sector));
+      } catch (error) {
+        sector.fill(0);
+        onUnreadable(offset + at, error);
+      }
+    }
+  }
+
+  /** Runs of units that are zero and of units that are not, one after the other. */
+  *#writeData(offset: number, data: Uint8Array): Co<void> {
+    const { detectZeroes, zeroUnit = COPY_BYTES } = this.#settings;
+    if (!detectZeroes) {
+      yield* this.#write(offset, data);
+      return;
+    }
+    for (let from = 0; from < data.length;) {
+      let end = this.#unitEnd(offset + from, zeroUnit) - offset;
+      const zero = isZero(data.subarray(from, end));
+      while (end < data.length) {
+        const next = this.#unitEnd(offset + end, zeroUnit) - offset;
+        if (isZero(data.subarray(end, next)) !== zero) break;
+        end = next;
+      }
+      end = Math.min(end, data.length);
+      if (zero) yield* this.#writeZeroes(offset + from, end - from);
+      else yield* this.#write(offset + from, data.subarray(from, end));
+      from = end;
+    }
+  }
+
+  /** Where the unit of the target ends that a position of the source goes to. */
+  #unitEnd(position: number, unit: number): number {
+    const at = position + this.#shift;
+    return at - (at % unit) + unit - this.#shift;
+  }
+
+  *#write(offset: number, data: Uint8Array): Co<void> {
+    try {
+      yield* settle(this.#target.write(offset + this.#shift, data, this.#flags));
+    } catch (error) {
+      throw atSide(error, 'write', offset + this.#shift);
+    }
+  }
+
+  *#writeZeroes(offset: number, length: number): Co<void> {
+    if (this.#settings.writeZeroesAsData === true) {
+      const zeroes = new Uint8Array(Math.min(length, ZERO_BUFFER_BYTES));
+      for (let at = 0; at < length; at += zeroes.length) {
+        yield* this.#write(offset + at, zeroes.subarray(0, Math.min(zeroes.length, length - at)));
+      }
+      return;
+    }
+    if (this.#settings.targetIsZero) return;
+    try {
+      yield* settle(this.#target.writeZeroes(offset + this.#shift, length, { mayUnmap: true }));
+    } catch (error) {
+      throw atSide(error, 'write', offset + this.#shift);
+    }
   }
 }
 
-function* writeZeroes(target: CopyTarget, piece: Piece, settings: CopySettings): Co<void> {
-  if (settings.targetIsZero) return;
-  yield* settle(target.writeZeroes(piece.offset, piece.length, { mayUnmap: true }));
+function atSide(error: unknown, side: 'status' | 'read' | 'write', offset: number): BlockError {
+  const known = withContext(error, {});
+  known.context = { ...known.context, detail: { ...known.context.detail, side, offset } };
+  return known;
 }

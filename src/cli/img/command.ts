@@ -67,7 +67,12 @@ export async function loadSnapshot(disk: BlockBackend, parameter: string): Promi
   try {
     await startAsync(loadSnapshotOf(disk.node, selector));
   } catch (error) {
-    const text = error instanceof BlockError && error.kind === 'not-found' ? "Can't find snapshot" : messageOf(error);
+    const text =
+      error instanceof BlockError && error.kind === 'not-found'
+        ? "Can't find snapshot"
+        : error instanceof BlockError && error.kind === 'unsupported'
+          ? `Block format '${disk.node.driver.name}' used by device '' does not support temporarily loading internal snapshots`
+          : messageOf(error);
     throw new Failure(`Failed to load snapshot: ${text}`);
   }
 }

@@ -82,8 +82,10 @@ export async function makeImage(
   driver: FormatDriver,
   filename: string,
   values: CreateValues,
+  fileOptions: Readonly<Record<string, unknown>> = {},
 ): Promise<void> {
   const file = session.fileOptions(filename);
+  if (file.driver === 'file') Object.assign(file, fileOptions);
   await startAsync(createImage(session.graph, { ...values, driver: driver.name, file }, { overwrite: true }));
 }
 

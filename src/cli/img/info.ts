@@ -7,7 +7,6 @@ import type { ImageName, Session } from '../shared/session.ts';
 import { specificLines } from '../shared/specific.ts';
 import { humanSize } from '../shared/sizes.ts';
 import { snapshotList } from '../shared/snapshot-list.ts';
-import type { Given } from '../shared/arguments.ts';
 import { COMMON_LONG, onlyImage, wantsJson, type Command } from './command.ts';
 
 export const info: Command = {
@@ -18,14 +17,16 @@ export const info: Command = {
   async run(session, given) {
     const json = wantsJson(given);
     const chain = given.has('chain');
-    const described = await describeChain(session, onlyImage(given), given, chain);
+    const described = await describeChain(session, onlyImage(given), { forceShare: given.has('U'), chain });
     if (!json) session.out(described.map(humanInfo).join('\n'));
     else session.out(`${prettyJson(chain ? described.map(jsonInfo) : jsonInfo(described[0]!))}\n`);
     return 0;
   },
 };
 
-interface Described {
+export interface Described {
+  /** As which it was opened. */
+  readonly image: ImageName;
   readonly info: ImageInfo;
   readonly snapshots: readonly SnapshotInfo[];
   /** Where the backing file is, seen from here. */
@@ -33,17 +34,21 @@ interface Described {
 }
 
 /** Each image is opened by itself and shut again: nothing that it names is opened unless the whole chain was asked for. */
-async function describeChain(session: Session, top: ImageName, given: Given, chain: boolean): Promise<Described[]> {
+export async function describeChain(
+  session: Session,
+  top: ImageName,
+  settings: { readonly forceShare: boolean; readonly chain: boolean },
+): Promise<Described[]> {
   const described: Described[] = [];
   const seen = new Set<string>();
   for (let next: ImageName | undefined = top; next !== undefined;) {
     if (seen.has(next.name)) throw new Failure(`Backing file '${next.name}' creates an infinite loop.`);
     seen.add(next.name);
-    const image = await describe(session, next, given.has('U'));
+    const image = await describe(session, next, settings.forceShare);
     described.push(image);
     const { fullBackingFilename } = image;
     next =
-      chain && fullBackingFilename !== undefined
+      settings.chain && fullBackingFilename !== undefined
         ? { name: fullBackingFilename, format: image.info['backing-filename-format'] }
         : undefined;
   }
@@ -57,6 +62,7 @@ async function describe(session: Session, image: ImageName, forceShare: boolean)
   await session.close(disk);
   const backing = found['backing-filename'];
   return {
+    image,
     info: found,
     snapshots,
     fullBackingFilename: backing === undefined ? undefined : beside(found.filename, backing),

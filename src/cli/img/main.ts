@@ -6,27 +6,41 @@ import { Session } from '../shared/session.ts';
 import type { Terminal } from '../shared/terminal.ts';
 import { ownMessage } from '../shared/words.ts';
 import type { Command } from './command.ts';
+import { amend } from './amend.ts';
 import { bench } from './bench.ts';
+import { bitmap } from './bitmap.ts';
 import { check } from './check.ts';
+import { commit } from './commit.ts';
 import { compare } from './compare.ts';
+import { convert } from './convert.ts';
 import { create } from './create.ts';
+import { dd } from './dd.ts';
 import { helpText, versionText } from './help.ts';
 import { info } from './info.ts';
 import { map } from './map.ts';
 import { measure } from './measure.ts';
+import { rebase } from './rebase.ts';
 import { resize } from './resize.ts';
+import { snapshot } from './snapshot.ts';
 
 const PROGRAM = 'spindle-img';
 
 const commands: Readonly<Record<string, Command>> = {
+  amend,
   bench,
+  bitmap,
   check,
+  commit,
   compare,
+  convert,
   create,
+  dd,
   info,
   map,
   measure,
+  rebase,
   resize,
+  snapshot,
 };
 
 /**

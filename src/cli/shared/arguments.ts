@@ -114,6 +114,11 @@ export class Given {
     this.operands = operands;
   }
 
+  /** In the order in which they were given. */
+  get all(): readonly GivenOption[] {
+    return this.#options;
+  }
+
   has(key: string): boolean {
     return this.#options.some((option) => option.key === key);
   }

@@ -8,7 +8,7 @@ import {
   type BlockBackend,
   type BlockdevOptions,
 } from '../../node/index.ts';
-import type { BlockGraph, OpenPolicy, ReferenceRequest } from '../../node/index.ts';
+import type { BlockGraph, BlockNode, OpenPolicy, ReferenceRequest } from '../../node/index.ts';
 import { Failure } from './failure.ts';
 import { parseKeyValues } from './key-values.ts';
 import { beside } from './paths.ts';
@@ -34,6 +34,9 @@ export interface OpenSettings {
   readonly check?: boolean;
   /** Leaves the backing file closed, or takes a node that is open for it. */
   readonly backing?: string | null;
+  /** Further options of the node, and of its file. */
+  readonly options?: Readonly<Record<string, unknown>>;
+  readonly fileOptions?: Readonly<Record<string, unknown>>;
 }
 
 const rawWarning = (name: string) =>
@@ -47,6 +50,7 @@ export class Session {
   /** What messages begin with: `spindle-img`. */
   readonly program: string;
   readonly #open = new Set<BlockBackend>();
+  readonly #nodes: BlockNode[] = [];
 
   constructor(program: string, terminal: Terminal, graph: BlockGraph = createNodeGraph()) {
     this.program = program;
@@ -94,6 +98,18 @@ export class Session {
     return backend;
   }
 
+  /** Opens an image that others stand on: it is closed with the last of them. @throws Failure as `open` */
+  async add(image: ImageName, settings: OpenSettings): Promise<BlockNode> {
+    try {
+      const node = await this.graph.add(await this.#nodeOptions(image, settings), policy(settings));
+      this.#nodes.push(node);
+      return node;
+    } catch (error) {
+      if (error instanceof Failure) throw error;
+      throw new Failure(`Could not open '${image.name}': ${openMessage(error)}`);
+    }
+  }
+
   /** Closes an image, with everything written. @throws BlockError */
   async close(backend: BlockBackend): Promise<void> {
     this.#open.delete(backend);
@@ -108,6 +124,9 @@ export class Session {
         this.report(openMessage(error));
       });
     }
+    for (const node of this.#nodes.splice(0).toReversed()) {
+      if (!node.closed && node.parents.size === 0) await this.graph.remove(node.nodeName);
+    }
   }
 
   /** Options of a protocol node for a name, or of whatever `json:` describes. @throws Failure */
@@ -116,11 +135,13 @@ export class Session {
   }
 
   async #nodeOptions(image: ImageName, settings: OpenSettings): Promise<BlockdevOptions> {
-    const given = await withTestedFormat(this.#givenOptions(image), async (filename) => {
+    const named = await withTestedFormat(this.#givenOptions(image), async (filename) => {
       const file = this.fileOptions(filename);
       return { driver: (await startAsync(probeImage(this.graph, file))).format, file };
     });
+    const given = withFileOptions(named, settings.fileOptions);
     const generic = {
+      ...settings.options,
       ...(settings.readOnly ? { 'read-only': true } : {}),
       ...(settings.forceShare === true ? { 'force-share': true } : {}),
       ...(settings.backing === undefined ? {} : { backing: settings.backing }),
@@ -154,6 +175,12 @@ export class Session {
     if (driver !== undefined || typeof below !== 'string') return options;
     return { ...options, file: { ...this.fileOptions(below), ...rest } };
   }
+}
+
+function withFileOptions(options: BlockdevOptions, more: OpenSettings['fileOptions']): BlockdevOptions {
+  const { file } = options;
+  if (more === undefined || typeof file !== 'object' || file === null) return options;
+  return (file as BlockdevOptions).driver === 'file' ? { ...options, file: { ...file, ...more } } : options;
 }
 
 function policy(settings: OpenSettings): Partial<OpenPolicy> {

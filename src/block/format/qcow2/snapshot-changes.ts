@@ -195,6 +195,7 @@ function draftEntry(metadata: Metadata, virtualSize: number, request: SnapshotRe
     dateSeconds: request.dateSeconds ?? Math.floor(nowMs / 1000),
     dateNanoseconds: request.dateNanoseconds ?? (request.dateSeconds === undefined ? (nowMs % 1000) * 1e6 : 0),
     vmClockNanoseconds: request.vmClockNanoseconds ?? 0n,
+    ...(request.instructionCount === undefined ? {} : { instructionCount: request.instructionCount }),
     vmStateSize: request.vmStateSize ?? 0,
     diskSize: virtualSize,
   };

@@ -18,6 +18,7 @@ const schema = {
     values: ['auto', 'on', 'off'],
     help: 'Whether other processes are kept out, by the locks that QEMU takes too; without it, auto',
   },
+  cache: { type: 'object', help: "With 'no-flush' flushes are left out: a power cut loses what it likes" },
 } as const satisfies OptionSchema;
 
 /**
@@ -35,7 +36,8 @@ export function createFileProtocol(users: FileUsers = new FileUsers()): Protocol
       filename.startsWith(PREFIX) ? { driver: 'file', filename: filename.slice(PREFIX.length) } : undefined,
     filename: ({ filename }) => filename,
     resolve: (options, reference) => ({ driver: 'file', filename: siblingOf(options.filename, reference) }),
-    open: ({ filename, locking = 'auto' }, flags) => attempt(() => openFile(users, filename, locking, flags)),
+    open: ({ filename, locking = 'auto', cache }, flags) =>
+      attempt(() => openFile(users, filename, locking, flags, leavesFlushesOut(cache))),
     create: ({ filename, locking = 'auto' }, size) => attempt(() => createFile(users, filename, locking, size)),
     delete: ({ filename }) => attempt(() => deleteFile(users, filename)),
   };
@@ -50,11 +52,18 @@ function siblingOf(filename: string | undefined, reference: string): string {
   return filename === undefined ? plain : resolvePath(dirname(filename), plain);
 }
 
+/** QEMU: `cache.no-flush`. */
+function leavesFlushesOut(cache: Readonly<Record<string, unknown>> | undefined): boolean {
+  const noFlush = cache?.['no-flush'];
+  return noFlush === true || noFlush === 'on';
+}
+
 function openFile(
   users: FileUsers,
   filename: string,
   locking: LockingMode,
   { readOnly, forceShare = false }: OpenFlags,
+  noFlush: boolean,
 ): Storage {
   const descriptor = openDescriptor(filename, readOnly ? constants.O_RDONLY : constants.O_RDWR);
   try {
@@ -62,7 +71,7 @@ function openFile(
     const length = lengthOf(descriptor, stats, filename);
     lockFile(descriptor, filename, useOf(readOnly, forceShare), locking);
     const leave = locking === 'off' ? () => undefined : users.enter(keyOf(stats), filename, readOnly, forceShare);
-    return new FileStorage({ filename, descriptor, readOnly, length, fixedLength: !stats.isFile(), leave });
+    return new FileStorage({ filename, descriptor, readOnly, length, fixedLength: !stats.isFile(), noFlush, leave });
   } catch (error) {
     closeSync(descriptor);
     throw fromSystemError(error, { driver: 'file', filename });

@@ -16,6 +16,8 @@ export interface OpenedFile {
   readonly length: number;
   /** A block device cannot grow. */
   readonly fixedLength: boolean;
+  /** Flushes are left out. */
+  readonly noFlush: boolean;
   /** Says that this use of the file has ended. */
   readonly leave: () => void;
 }
@@ -116,7 +118,7 @@ export class FileStorage implements Storage {
 
   flush(): void {
     const descriptor = this.#opened();
-    if (this.readOnly) return;
+    if (this.readOnly || this.#file.noFlush) return;
     try {
       fdatasyncSync(descriptor);
     } catch (error) {

@@ -1,0 +1,50 @@
+/** `amend`: changing what an image was created with. */
+import { amendImage, BlockError, startAsync } from '../../node/index.ts';
+import { optionHelp } from '../shared/create-options.ts';
+import { Failure, usageError } from '../shared/failure.ts';
+import { asksForHelp, parseKeyValues } from '../shared/key-values.ts';
+import { ProgressLine } from '../shared/progress.ts';
+import type { Session } from '../shared/session.ts';
+import { requestMessage } from '../shared/words.ts';
+import { COMMON_LONG, onlyImage, targetCache, type Command } from './command.ts';
+
+export const amend: Command = {
+  options: { short: 'ho:f:t:pq', long: { ...COMMON_LONG, force: 'force' } },
+  async run(session, given) {
+    const texts = given.values('o');
+    if (texts.length === 0) throw usageError('Must specify options (-o)');
+    const format = given.value('f');
+    if (format !== undefined && texts.some(asksForHelp)) return showOptions(session, format);
+    if (given.operands.length !== 1) throw new Failure('Expecting one image file name');
+    targetCache(given, 'writeback');
+    const disk = await session.open(onlyImage(given), { readOnly: false });
+    if (texts.some(asksForHelp)) return showOptions(session, disk.node.driver.name);
+    const progress = new ProgressLine(session.terminal, given.has('p') && !given.has('q'));
+    try {
+      const options = Object.assign({}, ...texts.map(parseKeyValues)) as Record<string, string>;
+      const settings = { progress, force: given.has('force') };
+      await startAsync(amendImage(session.graph, disk.node, options, settings));
+      progress.finish();
+    } catch (error) {
+      throw amendFailure(error);
+    } finally {
+      progress.end();
+    }
+    await session.close(disk);
+    return 0;
+  },
+};
+
+function showOptions(session: Session, format: string): number {
+  const driver = session.graph.drivers.formats.find(({ name }) => name === format);
+  if (driver?.amendOptions === undefined) {
+    throw new Failure(`Format driver '${format}' does not support option amendment`);
+  }
+  session.out(optionHelp(`Amend options for '${format}':`, driver.amendOptions));
+  return 0;
+}
+
+function amendFailure(error: unknown): unknown {
+  if (!(error instanceof BlockError)) return error;
+  return error.kind === 'io' || error.kind === 'no-space' ? new Failure(requestMessage(error)) : error;
+}

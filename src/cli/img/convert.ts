@@ -1,0 +1,230 @@
+/** `convert`: disks into a new image, or into one that is there. */
+import {
+  BlockError,
+  checkBitmapsToCopy,
+  copyBitmaps,
+  copyDisk,
+  startAsync,
+  type BlockBackend,
+  type FormatDriver,
+} from '../../node/index.ts';
+import type { Given } from '../shared/arguments.ts';
+import { createValues, formatNamed, optionHelp, type CreateValues } from '../shared/create-options.ts';
+import { Failure } from '../shared/failure.ts';
+import { asksForHelp } from '../shared/key-values.ts';
+import { NewFile } from '../shared/new-file.ts';
+import { Pacer } from '../shared/pacer.ts';
+import { ProgressLine } from '../shared/progress.ts';
+import type { Session } from '../shared/session.ts';
+import { createMessage, requestMessage } from '../shared/words.ts';
+import { imageNamed, loadSnapshot, type Command } from './command.ts';
+import { convertSpecs, readConvertRequest, type ConvertRequest } from './convert-options.ts';
+import { makeImage } from './create.ts';
+
+export const convert: Command = {
+  options: convertSpecs,
+  async run(session, given) {
+    const texts = given.values('o');
+    if (texts.some(asksForHelp)) return showOptions(session, given.value('O') ?? 'raw', given.operands.length > 0);
+    const request = readConvertRequest(given);
+    const sources = await openSources(session, given, request);
+    const progress = new ProgressLine(session.terminal, given.has('p') && !given.has('q'));
+    try {
+      if (request.existing) await intoExisting(session, given, request, sources, progress);
+      else await intoNew(session, given, request, sources, progress);
+      progress.finish();
+    } finally {
+      progress.end();
+    }
+    return 0;
+  },
+};
+
+function showOptions(session: Session, format: string, withFile: boolean): number {
+  const { createOptions } = formatNamed(session.graph.drivers, format);
+  session.out(optionHelp(withFile ? 'Supported options:' : `Supported ${format} options:`, createOptions));
+  return 0;
+}
+
+async function openSources(session: Session, given: Given, request: ConvertRequest): Promise<BlockBackend[]> {
+  const snapshot = given.value('l');
+  if (snapshot !== undefined && request.sources.length > 1) {
+    throw new Failure('No support for concatenating multiple snapshot');
+  }
+  const sources: BlockBackend[] = [];
+  for (const name of request.sources) {
+    sources.push(await session.open(imageNamed(given, name, 'f'), { readOnly: true, forceShare: given.has('U') }));
+  }
+  if (snapshot !== undefined) await loadSnapshot(sources[0]!, snapshot);
+  return sources;
+}
+
+// ── Targets ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+async function intoExisting(
+  session: Session,
+  given: Given,
+  request: ConvertRequest,
+  sources: readonly BlockBackend[],
+  progress: ProgressLine,
+): Promise<void> {
+  const imageOpts = given.has('target-image-opts');
+  const format = imageOpts ? undefined : request.format;
+  const target = await session.open({ name: request.target, format, imageOpts }, targetSettings(request, {}));
+  if (target.length < totalLength(sources)) throw new Failure('output file is smaller than input file');
+  await fill(session, given, request, sources, target, { progress, isNew: false });
+  await session.close(target);
+}
+
+async function intoNew(
+  session: Session,
+  given: Given,
+  request: ConvertRequest,
+  sources: readonly BlockBackend[],
+  progress: ProgressLine,
+): Promise<void> {
+  const driver = formatNamed(session.graph.drivers, request.format);
+  const values = targetValues(driver, given, request, totalLength(sources));
+  const isFile = session.fileOptions(request.target).driver === 'file';
+  const file = new NewFile(request.target, isFile && values['data_file'] === undefined && !MULTI_FILE.has(driver.name));
+  try {
+    await begin(session, request, file, driver, values);
+    const image = { name: file.path, format: request.format };
+    const target = await session.open(image, targetSettings(request, values));
+    if (target.length < totalLength(sources)) throw new Failure('output file is smaller than input file');
+    await fill(session, given, request, sources, target, { progress, isNew: true });
+    await session.close(target);
+    if (isFile) file.publish();
+  } catch (error) {
+    await session.closeAll();
+    if (isFile && !(error instanceof Begun)) file.discard();
+    throw error instanceof Begun ? error.failure : error;
+  }
+}
+
+/** Formats that put more files beside the one that is named. */
+const MULTI_FILE: ReadonlySet<string> = new Set(['vmdk']);
+
+/** The target could not be begun: nothing of it is there, and what was there before stays. */
+class Begun extends Error {
+  readonly failure: Failure;
+
+  constructor(failure: Failure) {
+    super(failure.message);
+    this.failure = failure;
+  }
+}
+
+async function begin(
+  session: Session,
+  request: ConvertRequest,
+  file: NewFile,
+  driver: FormatDriver,
+  values: CreateValues,
+): Promise<void> {
+  try {
+    if (file.replaces) await expectFree(session, request.target);
+    await makeImage(session, driver, file.path, values, { cache: { 'no-flush': request.cache.noFlush } });
+  } catch (error) {
+    if (!(error instanceof BlockError) || error.kind === 'internal') throw error;
+    const text = createMessage(error, request.target);
+    throw new Begun(new Failure(`${request.target}: error while converting ${driver.name}: ${text}`));
+  }
+}
+
+/** What is to be replaced must not be in use. @throws BlockError */
+async function expectFree(session: Session, name: string): Promise<void> {
+  const node = await session.graph.add({ ...session.fileOptions(name), 'read-only': false });
+  await session.graph.remove(node.nodeName);
+}
+
+function targetValues(driver: FormatDriver, given: Given, request: ConvertRequest, length: number): CreateValues {
+  const values = createValues(driver.createOptions, given.values('o'));
+  const backing = given.value('B');
+  const backingFormat = given.value('F');
+  if (backing !== undefined && !driver.capabilities.backing) {
+    throw new Failure(`Backing file not supported for file format '${driver.name}'`);
+  }
+  if (backing !== undefined && backingFormat === undefined && values['backing_fmt'] === undefined) {
+    throw new Failure('Use of backing file requires explicit backing format');
+  }
+  if (request.compressed && !driver.capabilities.compress) {
+    throw new Failure('Compression not supported for this file format');
+  }
+  if (request.compressed && (values['preallocation'] ?? 'off') !== 'off') {
+    throw new Failure('Compression and preallocation not supported at the same time');
+  }
+  return {
+    ...values,
+    size: length,
+    ...(backing === undefined ? {} : { backing_file: backing }),
+    ...(backingFormat === undefined ? {} : { backing_fmt: backingFormat }),
+  };
+}
+
+function targetSettings(request: ConvertRequest, values: CreateValues) {
+  const secret = values['encrypt.key-secret'];
+  return {
+    readOnly: false,
+    fileOptions: { cache: { 'no-flush': request.cache.noFlush } },
+    ...(secret === undefined ? {} : { options: { encrypt: { 'key-secret': secret } } }),
+  };
+}
+
+// ── Copying ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+async function fill(
+  session: Session,
+  given: Given,
+  request: ConvertRequest,
+  sources: readonly BlockBackend[],
+  target: BlockBackend,
+  { progress, isNew }: { readonly progress: ProgressLine; readonly isNew: boolean },
+): Promise<void> {
+  const skipBroken = given.has('skip-broken-bitmaps');
+  if (given.has('bitmaps')) await startAsync(checkBitmapsToCopy(sources[0]!.node, { skipBroken }));
+  const onBacking = given.has('B');
+  const pacer = request.rate > 0 ? new Pacer(request.rate) : undefined;
+  try {
+    await startAsync(
+      copyDisk(
+        sources.map(({ node }) => node),
+        target,
+        {
+          targetIsZero: isNew || request.targetIsZero,
+          sparseSize: request.sparseSize,
+          compress: request.compressed,
+          parallel: request.parallel,
+          anyOrder: given.has('W'),
+          onBacking,
+          progress,
+          ...(pacer === undefined ? {} : { pace: (bytes: number) => pacer.wait(bytes) }),
+          ...(given.has('salvage') ? { onUnreadable: unreadable(session) } : {}),
+        },
+      ),
+    );
+  } catch (error) {
+    throw copyFailure(error);
+  }
+  if (!given.has('bitmaps')) return;
+  const onSkipped = (name: string): void => session.report(`warning: Skipping inconsistent bitmap '${name}'`);
+  await startAsync(copyBitmaps(sources[0]!.node, target.node, { skipBroken, onSkipped }));
+}
+
+function unreadable(session: Session): (offset: number, error: unknown) => void {
+  return (offset, error) => {
+    session.report(`warning: error while reading offset ${offset}: ${requestMessage(error)}`);
+  };
+}
+
+function copyFailure(error: unknown): unknown {
+  if (!(error instanceof BlockError) || error.context.detail?.['side'] === undefined) return error;
+  const { side, offset } = error.context.detail as { side: 'status' | 'read' | 'write'; offset: number };
+  const text = requestMessage(error);
+  if (side === 'status') return new Failure(`error while reading block status at offset ${offset}: ${text}`);
+  return new Failure(`error while ${side === 'read' ? 'reading' : 'writing'} at byte ${offset}: ${text}`);
+}
+
+function totalLength(disks: readonly BlockBackend[]): number {
+  return disks.reduce((sum, { length }) => sum + length, 0);
+}

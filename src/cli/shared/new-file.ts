@@ -1,0 +1,56 @@
+/**
+ * A file that is made under another name and gets its own when it is whole: whatever happens before, nothing of that name
+ * passes for what it was to become, and what had the name before is still there.
+ */
+import { accessSync, chmodSync, constants, lstatSync, renameSync, rmSync, type Stats } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+
+export class NewFile {
+  /** Where to write. */
+  readonly path: string;
+  readonly #target: string;
+  readonly #before: Stats | undefined;
+
+  /** @param alone the file has no other files beside it that go by its name */
+  constructor(target: string, alone: boolean) {
+    this.#target = target;
+    this.#before = statOf(target);
+    this.path =
+      alone && this.#mayBeReplaced() ? join(dirname(target), `.${basename(target)}.${process.pid}.part`) : target;
+  }
+
+  /** Whether a file of that name is there already, and stays until `publish`. */
+  get replaces(): boolean {
+    return this.path !== this.#target && this.#before !== undefined;
+  }
+
+  /** Gives the file its name. @throws the error of the file system */
+  publish(): void {
+    if (this.path === this.#target) return;
+    if (this.#before !== undefined) chmodSync(this.path, this.#before.mode % 0o10000);
+    renameSync(this.path, this.#target);
+  }
+
+  /** Throws away what was begun. Devices and the like stay. */
+  discard(): void {
+    if (statOf(this.path)?.isFile() === true) rmSync(this.path, { force: true });
+  }
+
+  /** A link, a device or a file of somebody else's is written where it is. */
+  #mayBeReplaced(): boolean {
+    const before = this.#before;
+    if (before !== undefined && (!before.isFile() || before.nlink > 1 || before.uid !== process.getuid?.()))
+      return false;
+    try {
+      accessSync(dirname(this.#target), constants.W_OK);
+      return true;
+    } catch {
+      // The error of making the file says it better.
+      return false;
+    }
+  }
+}
+
+function statOf(path: string): Stats | undefined {
+  return lstatSync(path, { throwIfNoEntry: false });
+}
