@@ -1,7 +1,7 @@
 /** The copy loop: one for convert and every block job. */
 import { isPromise, settle, start, withTasks, type Co, type MaybePromise } from '../co.ts';
 import { NO_FLAGS, type RequestFlags } from '../driver.ts';
-import { BlockError, withContext } from '../error.ts';
+import { type BlockError, withContext } from '../error.ts';
 import { REQUEST_PARALLELISM, SECTOR_SIZE, ZERO_BUFFER_BYTES } from '../limits.ts';
 import { TimeSlice } from '../time-slice.ts';
 import { isZero, requestBuffers } from './buffers.ts';
