@@ -55,29 +55,13 @@ const deflate: Compressor = {
 
 const zstdOptions = (size: number): zlib.ZstdOptions => ({ chunkSize: size + SPARE_BYTES, maxOutputLength: size });
 
+/** Without threads: what Node does to hand a cluster over takes longer than zstd. */
 const zstd: Compressor = {
   decompress(data, output) {
     const frame = exactFrame(data, output.length);
     take('zstd', output, () => zlib.zstdDecompressSync(frame, zstdOptions(output.length)));
   },
   compress: (data) => shorter(zlib.zstdCompressSync(data, { chunkSize: data.length + SPARE_BYTES }), data),
-  threads: {
-    async decompress(data, output) {
-      const frame = exactFrame(data, output.length);
-      const content = promisify<zlib.InputType, zlib.ZstdOptions, Buffer>(zlib.zstdDecompress)(
-        frame,
-        zstdOptions(output.length),
-      );
-      await content.then(
-        (bytes) => take('zstd', output, () => bytes),
-        (error: unknown) => fail('zstd', output, error),
-      );
-    },
-    async compress(data) {
-      const compress = promisify<zlib.InputType, zlib.ZstdOptions, Buffer>(zlib.zstdCompress);
-      return shorter(await compress(data, { chunkSize: data.length + SPARE_BYTES }), data);
-    },
-  },
 };
 
 function take(method: CompressionMethod, output: Uint8Array, decode: () => Uint8Array): void {
