@@ -9,6 +9,7 @@ import { raw } from '../../src/block/format/raw/driver.ts';
 import { checkImage } from '../../src/block/image/check.ts';
 import { startAsync } from '../../src/block/co.ts';
 import { vdi } from '../../src/block/format/vdi/driver.ts';
+import { vpc } from '../../src/block/format/vpc/driver.ts';
 import { SECTOR_SIZE } from '../../src/block/limits.ts';
 import type { GuestDisk } from './guest-run.ts';
 import { TEST_SECRET } from './driver-contexts.ts';
@@ -44,6 +45,8 @@ export interface TestedFormat {
   readonly without?: readonly Verb[];
   /** Its disks can be made larger, but not smaller. */
   readonly grows?: true;
+  /** Looks at the end of its file, so that storage which takes whole blocks only is none for it. */
+  readonly needsFileEnd?: true;
   /** Says in its own header that it was not closed, so that its tables may be behind: a check looks at it after it was opened once. */
   readonly dirtyAfterCut?: true;
   /** QEMU is not told of its images by name and format alone (passphrases): tests of its own hold it against QEMU. */
@@ -75,6 +78,12 @@ export const testedFormats: readonly TestedFormat[] = [
     // What was never written, and what a change of size makes, is what zeroes decrypt to; so is what was discarded in no place.
     without: ['resize'],
     interopElsewhere: true,
+    driver: vpc,
+    // Without it the disk has the size of a geometry, which need not be the one that was asked for.
+    create: (random) => ({ force_size: 'on', subformat: random.pick(['dynamic', 'dynamic', 'fixed']) }),
+    maxSize: 5 * 2 ** 20,
+    boundaries: [2 * 2 ** 20],
+    needsFileEnd: true,
   },
 ];
 
@@ -126,7 +135,7 @@ function chooseScenario(format: TestedFormat, random: Random, choice: ScenarioCh
     storage: {
       zeroes: random.chance(0.7),
       discards: random.chance(0.7),
-      limits: { requestAlignment: random.pick([1, 1, 1, 512, 4096]) },
+      limits: { requestAlignment: random.pick(format.needsFileEnd === true ? [1] : [1, 1, 1, 512, 4096]) },
     },
     waits,
     together: waits ? random.pick([1, 2, 5]) : 1,
