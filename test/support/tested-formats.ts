@@ -78,6 +78,8 @@ export const testedFormats: readonly TestedFormat[] = [
     // What was never written, and what a change of size makes, is what zeroes decrypt to; so is what was discarded in no place.
     without: ['resize'],
     interopElsewhere: true,
+  },
+  {
     driver: vpc,
     // Without it the disk has the size of a geometry, which need not be the one that was asked for.
     create: (random) => ({ force_size: 'on', subformat: random.pick(['dynamic', 'dynamic', 'fixed']) }),
