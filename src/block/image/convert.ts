@@ -3,6 +3,7 @@ import { settle, type Co, type MaybePromise } from '../co.ts';
 import type { Progress } from '../driver.ts';
 import { BlockError } from '../error.ts';
 import type { BlockBackend } from '../graph/backend.ts';
+import { allowNames } from '../graph/gate.ts';
 import type { BlockGraph } from '../graph/graph.ts';
 import { ImageNode } from '../graph/image-node.ts';
 import type { BlockNode } from '../graph/node.ts';
@@ -56,7 +57,9 @@ export function* convertImage(
   if (copying.compress === true) requireCompression(graph, target.driver);
   yield* createImage(graph, { ...target, size: source.length }, { overwrite });
   try {
-    const disk = yield* settle(graph.open({ driver: target.driver, file }));
+    // The caller has named the files that the new image consists of, and they have just been made.
+    const made = typeof target['data_file'] === 'string' ? [target['data_file']] : [];
+    const disk = yield* settle(graph.open({ driver: target.driver, file }, { references: allowNames(made) }));
     try {
       yield* graph.drained(source, () => copyDisk([source], disk, { targetIsZero: true, ...copying }));
     } finally {

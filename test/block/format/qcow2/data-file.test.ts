@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { startAsync } from '../../../../src/block/co.ts';
-import type { ReferenceRequest } from '../../../../src/block/graph/gate.ts';
+import { allowNames, type ReferenceRequest } from '../../../../src/block/graph/gate.ts';
 import { qcow2 } from '../../../../src/block/format/qcow2/driver.ts';
 import { raw } from '../../../../src/block/format/raw/driver.ts';
 import { BlockGraph } from '../../../../src/block/graph/graph.ts';
+import { convertImage } from '../../../../src/block/image/convert.ts';
 import { createImage } from '../../../../src/block/image/create.ts';
 import { imageInfo } from '../../../../src/block/image/info.ts';
 import { createSnapshot } from '../../../../src/block/image/snapshot.ts';
@@ -126,6 +127,32 @@ describe('an external data file', () => {
     expect(storage.content.length).toBe(fileBytes);
     const { result } = await checkFile(storage.content);
     expect(result).toMatchObject({ corruptions: 0, leaks: 0, allocatedClusters: 7 });
+  });
+
+  it('is made and filled by a conversion, and counts with what the image takes', async () => {
+    const graph = memoryGraph();
+    await startAsync(createImage(graph, { driver: 'raw', file: memory('source.raw'), size: MiB }));
+    const source = await graph.open({ driver: 'raw', file: memory('source.raw') });
+    const data = patternedBytes(2, 0, 3 * CLUSTER).slice();
+    await source.write(CLUSTER, data);
+    const target = { driver: 'qcow2', file: memory('disks/a.qcow2'), data_file: 'a.raw', data_file_raw: true };
+    await startAsync(convertImage(graph, source.node, target));
+    const disk = await graph.open(
+      { driver: 'qcow2', file: memory('disks/a.qcow2'), 'read-only': true },
+      { references: allowNames(['a.raw']) },
+    );
+    const found = new Uint8Array(3 * CLUSTER);
+    await disk.read(CLUSTER, found);
+    expect(equalBytes(found, data)).toBe(true);
+    const whole = await disk.node.allocatedSize();
+    await graph.close(disk);
+    const file = await graph.open(memory('disks/a.qcow2'));
+    const store = await graph.open(memory('disks/a.raw'));
+    await store.read(CLUSTER, found);
+    expect(equalBytes(found, data)).toBe(true);
+    const parts = [await file.node.allocatedSize(), await store.node.allocatedSize()];
+    expect(whole).toBe(parts.reduce<number>((sum, size) => sum + (size ?? 0), 0));
+    expect(parts[1]).toBeGreaterThan(0);
   });
 
   it('is flushed before the tables lead to what is in it', async () => {
