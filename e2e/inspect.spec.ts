@@ -162,3 +162,21 @@ test('damage is found, and a repair is not offered for what is only read', async
   await expect(spindle.page.getByTestId('check-result')).toContainText(/leaked cluster/);
   await expect(spindle.page.getByTestId('repair')).toBeHidden();
 });
+
+test('an encrypted image is shown once its passphrase is right', async ({ spindle, folder }) => {
+  const path = join(folder, 'secret.qcow2');
+  const secret = ['--object', 'secret,id=s,data=open sesame'];
+  const options = 'encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=100';
+  qemuImg('create', ...secret, '-f', 'qcow2', '-o', options, path, '16M');
+  await spindle.open();
+  await spindle.drop(path);
+  const { page } = spindle;
+  await page.getByTestId('passphrase').fill('close sesame');
+  await page.getByTestId('passphrase-open').click();
+  await expect(page.getByTestId('passphrase-wrong')).toBeVisible();
+  await page.getByTestId('passphrase').fill('open sesame');
+  await page.getByTestId('passphrase-open').click();
+  await expect(page.getByRole('heading', { name: 'secret.qcow2' })).toBeVisible();
+  await expect(spindle.fact('Encrypted')).toHaveText('yes');
+  await expect(page.getByTestId('map-legend')).toContainText('Not allocated 16 MiB');
+});

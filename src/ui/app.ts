@@ -268,6 +268,10 @@ export class App {
     };
     const actions = (error: unknown): HTMLElement[] => {
       const again = button('Try again', () => begin(this.#bootStored(record)), { icon: 'reset' });
+      // After the page was loaded anew the passphrase of an encrypted base is asked for again.
+      if (kindOf(error) === 'passphrase-needed') {
+        return [button('Give the passphrase…', () => begin(this.#unlockAndRun(record, sources)), { kind: 'primary' })];
+      }
       if (kindOf(error) !== 'base-changed') return [again];
       const update = button(
         'It is the right one: use it from now on',
@@ -288,6 +292,14 @@ export class App {
       return [other, update];
     };
     await this.#run(request, actions);
+  }
+
+  async #unlockAndRun(record: StoredDisk, sources: readonly Source[]): Promise<void> {
+    await this.#guarded(`Booting ${record.name}`, async () => {
+      const layers = record.layers.map(({ format }, index) => ({ source: sources[index]!, format }));
+      await knownChain(this.#parts.spindle, layers);
+      await this.#runStored(record, sources);
+    });
   }
 
   async #run(request: MachineRequest, actions: (error: unknown) => HTMLElement[] = () => []): Promise<void> {

@@ -5,6 +5,7 @@
 import type { BlockdevOptions, ImageInfo, ImageProbe, Spindle } from '../../client/index.ts';
 import { BlockError } from '../../block/error.ts';
 import { baseName } from '../parts/text.ts';
+import { secretOptions, unlock } from './passphrases.ts';
 import { protocolOptions, sourceName, type Source } from './source.ts';
 
 /** More layers than any chain that people make; the core has its own limit. */
@@ -97,7 +98,13 @@ export function layerOptions(
   source: Source,
   backing: BlockdevOptions | null | undefined,
 ): BlockdevOptions {
-  const node = { driver: format, file: protocolOptions(source), ...(backing === undefined ? {} : { backing }) };
+  const secret = secretOptions(format, source);
+  const node = {
+    driver: format,
+    ...secret,
+    file: protocolOptions(source),
+    ...(backing === undefined ? {} : { backing }),
+  };
   // The format comes from a probe or a header; the worker says so if it has no driver of that name.
   return node as BlockdevOptions;
 }
@@ -105,9 +112,21 @@ export function layerOptions(
 async function lookAt(spindle: Spindle, source: Source, format: string | undefined): Promise<Layer> {
   const probe = format === undefined ? await spindle.probe(protocolOptions(source)) : undefined;
   const known = format ?? probe!.format;
-  const options = { ...layerOptions(known, source, undefined), 'read-only': true } as BlockdevOptions;
+  const options = inspected(known, source);
+  const info = await inspect(spindle, options);
+  // Who looks at an encrypted image wants to see its data sooner or later: a base's too.
+  if (info.encrypted) await unlock(spindle, source, () => inspected(known, source));
+  return { source, name: sourceName(source), format: known, probe, info };
+}
+
+function inspected(format: string, source: Source): BlockdevOptions {
+  return { ...layerOptions(format, source, undefined), 'read-only': true };
+}
+
+/** The image is closed again before it is opened with its passphrase: it may be in a place that is opened once only. */
+async function inspect(spindle: Spindle, options: BlockdevOptions): Promise<ImageInfo> {
   await using disk = await spindle.open(options, { inspect: true });
-  return { source, name: sourceName(source), format: known, probe, info: await disk.info() };
+  return await disk.info();
 }
 
 function refuseCircle(layers: readonly Layer[], source: Source, reference: string): void {
