@@ -28,6 +28,12 @@ const tools = {
     neededBy: 'the interop tests',
     otherwise: "put QEMU's qemu-img and qemu-io in the path",
   },
+  cryptsetup: {
+    debianPackage: 'cryptsetup-bin',
+    programs: ['cryptsetup'],
+    neededBy: 'the interop tests of LUKS',
+    otherwise: 'put cryptsetup in the path',
+  },
   ext4: {
     debianPackage: 'e2fsprogs',
     programs: ['e2fsck', 'debugfs'],
