@@ -2,7 +2,9 @@
 import { expect, it } from 'vitest';
 import { startAsync } from '../../src/block/co.ts';
 import { amendImage } from '../../src/block/image/amend.ts';
+import type { BlockStatus } from '../../src/block/extent.ts';
 import { imageInfo } from '../../src/block/image/info.ts';
+import { imageMap } from '../../src/block/image/map.ts';
 import {
   createWithSecrets,
   graphWithSecrets,
@@ -90,6 +92,11 @@ describeWithQemu('luks images', () => {
     expect(info.encrypted).toBe(theirs['encrypted']);
     expect(info['virtual-size']).toBe(theirs['virtual-size']);
     expect(JSON.stringify(info)).not.toContain('correct horse');
+    // Its file is a hole; what is encrypted there is not zero, and nobody is told where it is.
+    const status: BlockStatus[] = [];
+    await startAsync(imageMap(disk.node, 0, SIZE, (extent) => status.push(extent)));
+    expect(status).toMatchObject([{ length: SIZE, data: true, zero: false }]);
+    expect(status[0]).not.toHaveProperty('hostOffset');
     await expect(async () => disk.read(0, new Uint8Array(512))).rejects.toMatchObject({ kind: 'passphrase-needed' });
     await graph.close(disk);
   });

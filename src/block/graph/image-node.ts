@@ -169,7 +169,9 @@ export class ImageNode extends BlockNode implements ImageLayer {
   *#layerStatus(offset: number, length: number): Co<LayerStatus> {
     const extent = yield* settle(this.image.map(offset, length));
     const isFile = this.image.statusFromFile === true;
-    if (extent.kind !== 'data' || !(isFile || (yield* this.#mayHoldHoles()))) return statusOf(extent);
+    // A hole under encryption is data like any other: it does not read as zero.
+    if (extent.kind !== 'data' || extent.child.opaque === true) return statusOf(extent);
+    if (!isFile && !(yield* this.#mayHoldHoles())) return statusOf(extent);
     const child = this.childFor(extent.child);
     const below = yield* settle(child.node.layerStatus(extent.hostOffset, extent.length));
     const status = { ...statusOf(extent), length: Math.min(extent.length, below.length), zero: below.zero };
