@@ -1,4 +1,5 @@
 /** Dirty bitmaps in qcow2 images: what QEMU's tools make is read here, what is made here QEMU's tools read. */
+import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { startAsync } from '../../src/block/co.ts';
 import type { BlockBackend } from '../../src/block/graph/backend.ts';
@@ -8,7 +9,9 @@ import { imageInfo } from '../../src/block/image/info.ts';
 import { makeQcow2, openQcow2 } from '../support/qcow2-session.ts';
 import { LastingStorage } from '../support/scenario.ts';
 import { describeWithQemu, qemuCheck, qemuImg, qemuIo, runTool, TemporaryFolder } from '../support/qemu.ts';
+import { checkFile, expectSound } from '../support/qcow2-check.ts';
 import { Random } from '../support/random.ts';
+import { SparseBytes } from '../support/sparse-bytes.ts';
 
 const MiB = 2 ** 20;
 
@@ -37,6 +40,8 @@ function areas({ disk }: Disk, name: string): [number, number][] {
 }
 
 async function expectClean(path: string): Promise<void> {
+  const ours = await checkFile(SparseBytes.from(new Uint8Array(readFileSync(path))));
+  expectSound(ours, 'our check', 'forbidden');
   const { counts, stderr, code } = await qemuCheck(path, 'qcow2');
   expect(stderr).toBe('');
   expect(counts).toMatchObject({ 'check-errors': 0 });
