@@ -1,6 +1,9 @@
+import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ioTools, plainIo, spindleIo } from '../support/cli-io.ts';
+import { createNodeGraph } from '../../src/node/index.ts';
 import { makeCliFixture } from '../support/cli-fixture.ts';
 import { compareTools, tableLines } from '../support/cli-table.ts';
 import { describeWithQemu, runTool, TemporaryFolder } from '../support/qemu.ts';
@@ -152,6 +155,33 @@ describeWithQemu('spindle-io beside qemu-io', () => {
     const rule = injecting('write_aio', `,file.inject-error.0.errno=5,file.inject-error.0.${option}`);
     const commands = [['--image-opts', rule, ...workload]];
     await compareTools(fixture.path, work.path, { text: option, commands, images: [], ownWords: true }, ioTools);
+  });
+
+  test('typed commands: a prompt before each, signals and crashes end the process', async () => {
+    const program = fileURLToPath(new URL('../../src/cli/spindle-io.ts', import.meta.url));
+    const image = fixture.file('data.qcow2');
+    const run = (tool: string, args: readonly string[], input: string) => {
+      const { status, signal, stdout, stderr } = spawnSync(tool, args, { input, encoding: 'utf8' });
+      return { status, signal, stdout: plainIo(stdout), stderr: plainIo(stderr) };
+    };
+    for (const input of ['', '\n', 'read 0 512\nfoo\nquit\nread 0 1\n', 'length', 'sigraise 15\n', 'abort\n']) {
+      const wanted = run('qemu-io', ['-r', '-f', 'qcow2', image], input);
+      const found = run(process.execPath, [program, '-r', '-f', 'qcow2', image], input);
+      // Which of what it printed gets out of a process that dies is chance.
+      if (wanted.signal !== null) expect(found.signal, input).toBe(wanted.signal);
+      else expect(found, input).toEqual(wanted);
+    }
+  });
+
+  test('an image that is in use elsewhere is refused in the same words', async () => {
+    const image = fixture.file('data.qcow2');
+    const graph = createNodeGraph();
+    const disk = await graph.open({ driver: 'qcow2', file: { driver: 'file', filename: image } });
+    for (const args of [['-f', 'qcow2', image], ['-r', image], [image], ['-r', '-U', image]]) {
+      const line = { text: '', commands: [[...args, '-c', 'length']], images: [], ownWords: false };
+      await compareTools(fixture.path, work.path, line, ioTools);
+    }
+    await graph.close(disk);
   });
 
   test('every command is listed, with the same arguments', async () => {

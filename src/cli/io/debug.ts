@@ -79,8 +79,9 @@ export const abort: IoCommand = {
   summary: 'ends the program as if it had crashed',
   words: [0, 0],
   needsImage: false,
-  run() {
-    process.abort();
+  async run() {
+    process.kill(process.pid, 'SIGABRT');
+    await setImmediate();
   },
 };
 

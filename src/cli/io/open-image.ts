@@ -1,4 +1,7 @@
 /** Opening an image for spindle-io: the options of the program and of its command `open`. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createImage, startAsync, type BlockBackend, type BlockdevOptions, type BlockNode } from '../../node/index.ts';
 import { cacheMode, type CacheMode } from '../shared/cache-mode.ts';
 import { Failure } from '../shared/failure.ts';
@@ -50,32 +53,58 @@ export async function openDisk(session: Session, request: OpenRequest): Promise<
   if (forceShare && !readOnly) {
     throw new Failure(`${prefix}force-share=on can only be used with read-only images`);
   }
+  const scratch = request.snapshot ? new Scratch(session) : undefined;
   try {
     return await session.openImage(request.image, { readOnly, forceShare }, (options) =>
-      asRequested(session, request, options),
+      asRequested(request, options, scratch),
     );
   } catch (error) {
+    await scratch?.giveUp();
     if (isMismatch(error)) throw error;
     if (error instanceof Failure) throw new Failure(prefix + error.message);
     throw new Failure(prefix + openMessage(error));
+  } finally {
+    scratch?.forgetFile();
   }
 }
 
-async function asRequested(session: Session, request: OpenRequest, named: BlockdevOptions): Promise<BlockdevOptions> {
+function asRequested(
+  request: OpenRequest,
+  named: BlockdevOptions,
+  scratch: Scratch | undefined,
+): BlockdevOptions | Promise<BlockdevOptions> {
   const options: BlockdevOptions = { discard: request.discard, ...named, ...request.options };
-  if (request.snapshot) return overlayOn(session, await openBase(session, options));
+  if (scratch !== undefined) return scratch.over(options);
   return request.copyOnRead ? { driver: 'copy-on-read', 'read-only': request.readOnly, file: options } : options;
 }
 
-/** The image itself is only read. */
-function openBase(session: Session, options: BlockdevOptions): Promise<BlockNode> {
-  return session.graph.add({ ...options, 'read-only': true });
-}
+/** An overlay in a temporary file, which takes what is written to an image and is gone at the end. */
+class Scratch {
+  readonly #session: Session;
+  readonly #folder = mkdtempSync(join(tmpdir(), 'spindle-io-'));
+  #base: BlockNode | undefined;
 
-let overlays = 0;
+  constructor(session: Session) {
+    this.#session = session;
+  }
 
-async function overlayOn(session: Session, base: BlockNode): Promise<BlockdevOptions> {
-  const file = { driver: 'memory', name: `snapshot-${process.pid}-${overlays++}` };
-  await startAsync(createImage(session.graph, { driver: 'qcow2', file, size: base.length }));
-  return { driver: 'qcow2', file, backing: base.nodeName, 'backing-identity': 'ignore' };
+  /** The image itself is only read. */
+  async over(options: BlockdevOptions): Promise<BlockdevOptions> {
+    const { graph } = this.#session;
+    const base = await graph.add({ ...options, 'read-only': true });
+    this.#base = base;
+    const file = { driver: 'file', filename: join(this.#folder, 'overlay.qcow2') };
+    await startAsync(createImage(graph, { driver: 'qcow2', file, size: base.length }));
+    return { driver: 'qcow2', file, backing: base.nodeName, 'backing-identity': 'ignore' };
+  }
+
+  /** Nothing stands on the image: it is closed again. */
+  async giveUp(): Promise<void> {
+    if (this.#base !== undefined) await this.#session.graph.remove(this.#base.nodeName);
+  }
+
+  /** What has it open keeps it. */
+  forgetFile(): void {
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
 }

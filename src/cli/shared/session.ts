@@ -149,8 +149,8 @@ export class Session {
     };
     if (given.driver !== undefined) return { ...generic, ...given };
     const { file } = given as { file: BlockdevOptions };
-    const shared = settings.forceShare === true ? { 'force-share': true } : {};
-    const { format } = await startAsync(probeImage(this.graph, { ...file, ...shared }));
+    // A look at the first bytes is in nobody's way: whether the image is in use is for its opening to say.
+    const { format } = await startAsync(probeImage(this.graph, { ...file, 'force-share': true }));
     if (format === 'raw' && !settings.readOnly) this.terminal.error(rawWarning(image.name));
     return { ...generic, ...given, driver: format };
   }
