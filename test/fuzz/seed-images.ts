@@ -22,6 +22,8 @@ interface Recipe {
   readonly base?: number;
   /** With dirty bitmaps. */
   readonly bitmaps?: true;
+  /** How many snapshots there are. */
+  readonly snapshots?: number;
 }
 
 const recipes: Readonly<Record<string, Recipe>> = {
@@ -44,6 +46,9 @@ const recipes: Readonly<Record<string, Recipe>> = {
   bitmaps: { create: { cluster_size: 512 }, bitmaps: true },
   compressed: { create: { cluster_size: 4096, size: 128 * 1024 }, compressed: true },
   zstd: { create: { cluster_size: 1024, compression_type: 'zstd' }, compressed: true },
+  snapshots: { create: { cluster_size: 1024 }, snapshots: 3 },
+  compressedSnapshots: { create: { cluster_size: 1024 }, compressed: true, snapshots: 2 },
+  snapshots2: { create: { cluster_size: 512, compat: '0.10' }, snapshots: 2 },
   slices: { create: { cluster_size: 4096, size: 5 * 2 ** 20 }, open: { 'l2-cache-entry-size': 512 } },
 };
 
@@ -65,6 +70,10 @@ async function makeSeedImage(name: string, recipe: Recipe): Promise<SeedImage> {
   );
   const disk = await openScenario(scenario, storage);
   await fill(disk, recipe.compressed === true);
+  for (let made = 1; made <= (recipe.snapshots ?? 0); made++) {
+    await disk.snapshots!.create(`snapshot ${made}`);
+    await disk.write(8192 * made, patternedBytes(100 + made, 8192 * made, 3000).slice(), false);
+  }
   await disk.close();
   return { name, bytes: storage.content.toBytes(), scenario };
 }

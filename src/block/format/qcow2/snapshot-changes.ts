@@ -25,7 +25,7 @@ import type { Metadata } from './metadata.ts';
 import { growL1 } from './resize.ts';
 import { MAX_SNAPSHOT_TEXT_BYTES, type SnapshotEntry } from './snapshot-entry.ts';
 import { encodeSnapshotTable } from './snapshot-table.ts';
-import { markOwned, ReferenceIncrease, releaseReferences } from './snapshot-walk.ts';
+import { markOwned, ReferenceIncrease, releaseReferences, vetL1 } from './snapshot-walk.ts';
 
 /** Where machine state lies: behind the disk, from where an L2 table begins on. QEMU: qcow2_vm_state_offset. */
 export function vmStateOffset(metadata: Metadata, virtualSize: number): number {
@@ -90,8 +90,9 @@ export function* applySnapshot(metadata: Metadata, idOrName: string, resized: (s
     const { geometry } = metadata;
     const entry = findSnapshot(metadata.snapshots, idOrName);
     const { diskSize } = entry.info;
-    yield* begin(metadata);
     const table = yield* readSnapshotL1(metadata, entry);
+    vetL1(metadata, table);
+    yield* begin(metadata);
     const bytes = copyL1(table, Math.max(table.entries, Math.ceil(diskSize / geometry.tableSpan)));
     const increase = new ReferenceIncrease(metadata, table);
     const old = metadata.l1;
@@ -125,8 +126,9 @@ export function* applySnapshot(metadata: Metadata, idOrName: string, resized: (s
 export function* deleteSnapshot(metadata: Metadata, idOrName: string): Co<void> {
   yield* metadata.lock.run(function* () {
     const entry = findSnapshot(metadata.snapshots, idOrName);
-    yield* begin(metadata);
     const table = yield* readSnapshotL1(metadata, entry);
+    vetL1(metadata, table);
+    yield* begin(metadata);
     yield* publishTable(
       metadata,
       metadata.snapshots.filter((other) => other !== entry),
@@ -165,6 +167,7 @@ function assertSupported(metadata: Metadata): void {
 /** Everything is on stable storage, and the header says that counts are about to be changed. */
 function* begin(metadata: Metadata): Co<void> {
   assertSupported(metadata);
+  vetL1(metadata, metadata.l1);
   metadata.announceCounts();
   yield* metadata.writeBack();
 }

@@ -70,6 +70,21 @@ function releaser(metadata: Metadata): Visit {
   };
 }
 
+/**
+ * Looks at an L1 table before it is gone through: all that it leads to lies in the file, and no L2 table is in it twice. So the work
+ * is bounded by the size of the file.
+ *
+ * @throws BlockError `corrupt`
+ */
+export function vetL1(metadata: Metadata, l1: EntryTable): void {
+  const offsets = new Float64Array(l1.entries);
+  for (let index = 0; index < l1.entries; index++) offsets[index] = tablePlace(metadata, l1, index);
+  offsets.sort();
+  const twice = offsets.find((offset, index) => offset !== 0 && offset === offsets[index + 1]);
+  if (twice === undefined) return;
+  throw new BlockError('corrupt', `Two entries of an L1 table lead to the L2 table at ${twice}: check the image`);
+}
+
 /** Sets the flags in the active tables wherever a count of one has been left. */
 export function* markOwned(metadata: Metadata): Co<void> {
   const { file, l1, refcounts } = metadata;
