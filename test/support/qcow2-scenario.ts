@@ -139,10 +139,11 @@ function snapshotsOf({ disk }: OpenedDisk, scenario: Scenario, storage: Storage)
     create: (name) => startAsync(createSnapshot(disk.node, { name })).then(() => undefined),
     apply: (name) => startAsync(applySnapshot(disk.node, { name })).then(() => undefined),
     delete: (name) => startAsync(deleteSnapshot(disk.node, { name })).then(() => undefined),
-    read: async (name) => {
+    read: async (name, limit = Number.POSITIVE_INFINITY) => {
       const reader = await openQcow2(storage, { 'read-only': true }, baseStorage(scenario));
       await startAsync(loadSnapshot(reader.disk.node, { name }));
-      const content = await readDisk(reader.disk);
+      const content = new Uint8Array(Math.min(reader.disk.length, limit));
+      if (content.length > 0) await reader.disk.read(0, content);
       await reader.graph.close(reader.disk);
       return content;
     },

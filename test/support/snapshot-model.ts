@@ -19,8 +19,8 @@ interface SnapshotRecord {
 /** The snapshots of a disk, as a test looks at them. */
 export interface SnapshotReader {
   names(): readonly string[];
-  /** The whole disk as it was. */
-  read(name: string): Promise<Uint8Array>;
+  /** The disk as it was. @param limit bytes from its start; without it, all of them */
+  read(name: string, limit?: number): Promise<Uint8Array>;
 }
 
 export class SnapshotModel {

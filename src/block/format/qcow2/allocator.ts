@@ -78,7 +78,8 @@ export class ClusterAllocator {
       const missing = this.#missingBlock(first, wanted);
       const missingFrom = missing * metadata.refcounts.countsPerBlock;
       if (missing >= 0 && (options.exact === true || missingFrom <= first)) {
-        yield* this.#addBlock(missing, Math.max(first, missingFrom));
+        if (wanted < metadata.refcounts.countsPerBlock) yield* this.#addBlock(missing, Math.max(first, missingFrom));
+        else yield* this.#addBlocks(wanted);
         continue;
       }
       const count = missing < 0 ? wanted : missingFrom - first;
@@ -186,6 +187,31 @@ export class ClusterAllocator {
     yield* settle(file.write(offset, refcounts.newBlock(block, cluster, 1)));
     refcounts.setBlockOffset(block, offset);
     places.addRefcountBlock(offset);
+  }
+
+  /**
+   * Makes the blocks that count a run which is longer than what one of them counts. They lie in a row before it, behind everything
+   * that is counted so far: each at the beginning of its own part they would leave no run of that length.
+   */
+  *#addBlocks(wanted: number): Co<void> {
+    const { file, geometry, places, refcounts } = this.#metadata;
+    const { countsPerBlock, table } = refcounts;
+    let block = table.entries;
+    while (block > 0 && refcounts.blockOffset(block - 1) === 0) block--;
+    const first = block * countsPerBlock;
+    const blocks = Math.ceil(wanted / (countsPerBlock - 1));
+    if (block + blocks > table.entries) {
+      yield* this.#growTable();
+      return;
+    }
+    yield* this.#vet(first, blocks);
+    for (let index = 0; index < blocks; index++) {
+      const offset = (first + index) * geometry.clusterSize;
+      file.event('refblock_alloc_write');
+      yield* settle(file.write(offset, refcounts.newBlock(block + index, first, blocks)));
+      refcounts.setBlockOffset(block + index, offset);
+      places.addRefcountBlock(offset);
+    }
   }
 
   /**

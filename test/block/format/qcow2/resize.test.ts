@@ -33,6 +33,17 @@ describe('growing', () => {
     expect([read[MiB - 512], read[MiB], read[64 * MiB - 1]]).toEqual([1, 0, 2]);
   });
 
+  it('takes a longer L1 table than one refcount block counts clusters of', async () => {
+    const file = await Qcow2File.create({ size: MiB, cluster_size: 512, refcount_bits: 64 });
+    const storage = new LastingStorage({ initial: file.bytes });
+    const { image } = await openImage(storage);
+    // The table takes 256 clusters, a block counts 64.
+    await image.resize!(512 * MiB, 'off', 0);
+    await image.resize!(2048 * MiB, 'off', 0);
+    await image.close();
+    expectSound(await checkFile(storage.content), 'after growing', 'forbidden');
+  });
+
   it('shows nothing of what lies behind the old end', async () => {
     const file = await Qcow2File.create({ size: 64 * KiB - 512, preallocation: 'metadata', cluster_size: 16 * KiB });
     const last = Number(file.uint64(file.l2Entry(48 * KiB)) & 0x00fffffffffffe00n);
