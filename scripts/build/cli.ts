@@ -4,9 +4,8 @@ import { basename, join } from 'node:path';
 import { build } from 'vite';
 import { root } from '../run.ts';
 
-/** Bundles src/cli/spindle-*.ts into dist/cli. */
-export async function buildPrograms(): Promise<void> {
-  const outDir = join(root, 'dist/cli');
+/** Bundles src/cli/spindle-*.ts into a folder, which must be in the project: what is not bundled is looked for from there. */
+export async function buildPrograms(outDir: string = join(root, 'dist/cli')): Promise<void> {
   rmSync(outDir, { recursive: true, force: true });
   for (const program of globSync('src/cli/spindle-*.ts', { cwd: root })) {
     await build({
@@ -21,7 +20,7 @@ export async function buildPrograms(): Promise<void> {
         emptyOutDir: false,
         target: 'node20',
         minify: 'oxc',
-        rolldownOptions: { output: { entryFileNames: '[name].js', codeSplitting: false } },
+        rolldownOptions: { output: { entryFileNames: '[name].js', chunkFileNames: '[name]-[hash].js' } },
       },
     });
     chmodSync(join(outDir, `${basename(program, '.ts')}.js`), 0o755);

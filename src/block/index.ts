@@ -58,6 +58,7 @@ export {
   type SnapshotSelector,
   writeVmState,
 } from './image/snapshot.ts';
+export { useEqualBytes } from './io/buffers.ts';
 export { copyRange, type CopySettings } from './io/copy.ts';
 export { parseSize, type OptionSchema, type OptionSpec } from './options.ts';
 export { nestOptions, parseFilename, type DriverSet } from './registry.ts';

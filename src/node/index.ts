@@ -1,5 +1,5 @@
 /** The core in Node, with the files of the operating system. */
-import { BlockGraph, filterDrivers, formatDrivers, type DriverSet } from '../block/index.ts';
+import { BlockGraph, filterDrivers, formatDrivers, useEqualBytes, type DriverSet } from '../block/index.ts';
 import { createFileProtocol, fileProtocol } from '../block/protocol/file/index.ts';
 import { httpProtocol, httpsProtocol } from '../block/protocol/http/index.ts';
 import { memoryProtocol } from '../block/protocol/memory/index.ts';
@@ -27,5 +27,6 @@ export const nodeDrivers: DriverSet = {
  */
 export function createNodeGraph(drivers: DriverSet = nodeDrivers): BlockGraph {
   useAes(nodeAes);
+  useEqualBytes((one, two) => Buffer.compare(one, two) === 0);
   return new BlockGraph(drivers);
 }

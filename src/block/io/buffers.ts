@@ -44,8 +44,33 @@ export function zeroBuffer(length: number): Uint8Array {
   return zeroes.subarray(0, length);
 }
 
-/** Whether all bytes are zero. Looks at eight 32-bit words at a time, which is what JavaScript does fastest. */
+/** Whether two buffers of one length hold the same bytes. */
+export type EqualBytes = (one: Uint8Array, two: Uint8Array) => boolean;
+
+let equalBytes: EqualBytes | undefined;
+
+/** Gives what compares bytes faster than a loop does, where there is such a thing: Node has one, browsers have none. */
+export function useEqualBytes(native: EqualBytes): void {
+  equalBytes = native;
+}
+
+/** Buffers below this many bytes are looked at before a call of native code would have begun. */
+const NATIVE_BYTES = 1024;
+
+/** Whether all bytes are zero. */
 export function isZero(bytes: Uint8Array): boolean {
+  if (equalBytes === undefined || bytes.length < NATIVE_BYTES) return isZeroByWords(bytes);
+  // Data that is not zero mostly shows it at once.
+  if (!isZeroByWords(bytes.subarray(0, 64))) return false;
+  for (let at = 0; at < bytes.length; at += ZERO_BUFFER_BYTES) {
+    const part = bytes.subarray(at, at + ZERO_BUFFER_BYTES);
+    if (!equalBytes(part, zeroBuffer(part.length))) return false;
+  }
+  return true;
+}
+
+/** Looks at eight 32-bit words at a time, which is what JavaScript does fastest. */
+function isZeroByWords(bytes: Uint8Array): boolean {
   const misaligned = bytes.byteOffset % 4;
   const headLength = Math.min(bytes.length, misaligned === 0 ? 0 : 4 - misaligned);
   for (let i = 0; i < headLength; i++) if (bytes[i] !== 0) return false;
@@ -73,6 +98,7 @@ export function isZero(bytes: Uint8Array): boolean {
 /** Where two buffers of one length differ first, or -1. */
 export function firstDifference(one: Uint8Array, two: Uint8Array): number {
   const length = one.length;
+  if (equalBytes?.(one, two) === true) return -1;
   let at = 0;
   if (one.byteOffset % 4 === 0 && two.byteOffset % 4 === 0) {
     const words = Math.floor(length / 4);

@@ -1,0 +1,165 @@
+/** What only a process of its own shows: signals, pipes, full disks, files in use. */
+import { execFileSync, spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { buildPrograms } from '../../scripts/build/cli.ts';
+import { version } from '../../src/cli/shared/version.ts';
+import { describeWithQemu, qemuImg, qemuIo, runTool, TemporaryFolder, type ToolResult } from '../support/qemu.ts';
+
+/** As users have it: one file. */
+const BUILT = fileURLToPath(new URL('../../.cache/cli-process-test', import.meta.url));
+const PROGRAM = join(BUILT, 'spindle-img.js');
+const isRoot = process.getuid?.() === 0;
+
+function begin(args: readonly string[], stdio: StdioOptions = ['ignore', 'pipe', 'pipe']): ChildProcess {
+  return spawn(process.execPath, [PROGRAM, ...args], { stdio });
+}
+
+/** Waits for the end. @returns its exit code, or the signal that ended it */
+async function ended(child: ChildProcess): Promise<ToolResult & { readonly signal: string | null }> {
+  let stdout = '';
+  let stderr = '';
+  child.stdout?.on('data', (data: Buffer) => (stdout += data.toString()));
+  child.stderr?.on('data', (data: Buffer) => (stderr += data.toString()));
+  return await new Promise((resolve) => {
+    child.on('close', (code, signal) => resolve({ code: code ?? -1, signal, stdout, stderr }));
+  });
+}
+
+const run = (...args: string[]) => ended(begin(args));
+
+/** Waits until a copy has begun: the file that becomes the target is there. */
+async function untilBegun(folder: string): Promise<void> {
+  while (!readdirSync(folder).some((name) => name.endsWith('.part'))) {
+    await new Promise((resolve) => {
+      setTimeout(resolve, 10);
+    });
+  }
+}
+
+describeWithQemu('spindle-img as a process', () => {
+  const folder = new TemporaryFolder();
+  const disk = folder.file('disk.raw');
+  beforeAll(async () => {
+    await buildPrograms(BUILT);
+    await qemuImg('create', '-q', '-f', 'raw', disk, '8M');
+    await qemuIo(disk, 'raw', 'write -q -P 7 0 8M');
+    await qemuImg('create', '-q', '-f', 'qcow2', '-o', 'cluster_size=512', folder.file('holes.qcow2'), '8M');
+    const writes = Array.from({ length: 500 }, (_, index) => `write -q -P 1 ${index * 1024} 512`);
+    await qemuIo(folder.file('holes.qcow2'), 'qcow2', ...writes);
+  });
+  afterAll(() => folder[Symbol.dispose]());
+
+  test('says its version, which is that of the package', async () => {
+    const { code, stdout } = await run('--version');
+    const packed = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+    expect([code, stdout.split('\n')[0]]).toEqual([0, `spindle-img version ${packed.version}`]);
+    expect(version).toBe(packed.version);
+  });
+
+  test('answers like qemu-img, exit code included', async () => {
+    for (const args of [
+      ['info', disk],
+      ['info', folder.file('nothing')],
+      ['compare', disk, folder.file('holes.qcow2')],
+    ]) {
+      const { code, stdout, stderr } = await run(...args);
+      const wanted = await runTool('qemu-img', args);
+      const theirs = { ...wanted, stderr: wanted.stderr.replaceAll('qemu-img', 'spindle-img') };
+      expect({ code, stdout, stderr }).toEqual(theirs);
+    }
+  });
+
+  test('opens a file that it inherited', async () => {
+    const descriptor = openSync(disk, 'r');
+    const { code, stdout } = await ended(
+      begin(['info', '-f', 'raw', '/dev/fd/3'], ['ignore', 'pipe', 'pipe', descriptor]),
+    );
+    closeSync(descriptor);
+    expect([code, stdout.includes('virtual size: 8 MiB')]).toEqual([0, true]);
+  });
+
+  test('a reader that goes away is no error', async () => {
+    const child = begin(['map', '--output=json', folder.file('holes.qcow2')]);
+    child.stdout?.destroy();
+    const { code, signal, stderr } = await ended(child);
+    expect({ code, signal, stderr }).toEqual({ code: 0, signal: null, stderr: '' });
+  });
+
+  test.each(['SIGINT', 'SIGTERM'] as const)('%s: a convert that was stopped leaves nothing', async (signal) => {
+    const place = join(folder.path, signal);
+    mkdirSync(place);
+    const child = begin(['convert', '-r', '1M', '-f', 'raw', '-O', 'qcow2', disk, join(place, 'x.qcow2')]);
+    const end = ended(child);
+    await untilBegun(place);
+    child.kill(signal);
+    expect((await end).code).toBe(1);
+    expect(readdirSync(place)).toEqual([]);
+  });
+
+  test('SIGKILL: what had the name of the target before is still there, and nothing else has it', async () => {
+    const place = join(folder.path, 'kill');
+    mkdirSync(place);
+    const target = join(place, 'x.raw');
+    await qemuImg('create', '-q', '-f', 'raw', target, '1M');
+    const child = begin(['convert', '-r', '1M', '-f', 'raw', '-O', 'raw', disk, target]);
+    const end = ended(child);
+    await untilBegun(place);
+    child.kill('SIGKILL');
+    expect((await end).signal).toBe('SIGKILL');
+    expect(readFileSync(target).length).toBe(2 ** 20);
+  });
+
+  test('an image that another process writes to is refused in QEMU’s words, and shown with -U', async () => {
+    const image = folder.file('holes.qcow2');
+    const holder = spawn('qemu-io', ['-f', 'qcow2', image], { stdio: ['pipe', 'pipe', 'ignore'] });
+    try {
+      holder.stdin.write('read -q 0 512\n');
+      // The prompt comes when the image is open.
+      await new Promise((resolve) => {
+        holder.stdout.once('data', resolve);
+      });
+      const { code, stderr } = await run('info', image);
+      const wanted = await runTool('qemu-img', ['info', image]);
+      expect({ code, stderr }).toEqual({ code: 1, stderr: wanted.stderr.replaceAll('qemu-img', 'spindle-img') });
+      expect((await run('info', '-U', image)).code).toBe(0);
+    } finally {
+      holder.stdin.end('quit\n');
+      await ended(holder);
+    }
+  });
+
+  test.skipIf(!isRoot)(
+    `a full disk: no target is left (${isRoot ? 'on a tmpfs' : 'skipped: mounting one needs root'})`,
+    async () => {
+      const place = join(folder.path, 'small');
+      mkdirSync(place);
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1M', 'tmpfs', place]);
+      try {
+        for (const format of ['raw', 'qcow2']) {
+          const { code, stderr } = await run('convert', '-f', 'raw', '-O', format, disk, join(place, 'x'));
+          expect(code).toBe(1);
+          expect(stderr).toMatch(/^spindle-img: error while writing at byte \d+: No space left on device\n$/);
+          expect(readdirSync(place)).toEqual([]);
+        }
+        const created = await run('create', '-q', '-f', 'raw', '-o', 'preallocation=full', join(place, 'y'), '8M');
+        expect([created.code, created.stderr.includes('No space left on device')]).toEqual([1, true]);
+        expect(existsSync(join(place, 'y'))).toBe(false);
+      } finally {
+        execFileSync('umount', [place]);
+      }
+    },
+  );
+
+  test.skipIf(isRoot)(
+    `files that may not be written (${isRoot ? 'skipped: root may write everything' : 'mode 444'})`,
+    async () => {
+      const target = folder.write('locked.raw', new Uint8Array(512));
+      execFileSync('chmod', ['444', target]);
+      const { code, stderr } = await run('resize', '-f', 'raw', target, '1M');
+      expect([code, stderr.includes('Permission denied')]).toEqual([1, true]);
+    },
+  );
+});
