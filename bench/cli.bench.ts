@@ -95,7 +95,7 @@ function writeDisk(path: string, compressible: boolean): void {
 
 async function measure(bench: Bench, folder: string): Promise<void> {
   const pairs = new Pairs(bench, join(BUILT, 'spindle-img.js'));
-  const file = (name: string) => join(folder, name);
+  const file = (entry: string) => join(folder, entry);
   const convert = (from: string, to: string, ...more: string[]) => ['convert', '-f', from, '-O', to, ...more];
   const plain = { atMost: 1.2, aim: 1 } as const;
   const packed = { atMost: 1.5, aim: 1 } as const;
