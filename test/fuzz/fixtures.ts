@@ -19,4 +19,22 @@ export const fixtures: Readonly<Record<string, Fixture>> = {
     file: 'eNrtybEJgEAAA8CIlhaCiziFINi4iWO4grMKIsI33/0Ad0UgybFuT5I+tbFq81X+pQzTH13aDEnOAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAzd57/wAeOAUh',
     work: 2029639891,
   },
+  // An entry was said to have 4 GiB of extra data, and the whole of it was taken for a part of the image.
+  'a snapshot table that was to be replaced stood in the way of a repair': {
+    image: 'snapshots',
+    file: 'eNrt0KsNgFAUA9DyMSzBOCRINmF/Ei5BIDAPiTlHNBVV3Zb1SDLkbUpTf0f3lGRujcckewAAAAAAAAD4XVWdXgAAAAAAAAAAAAAAAACAbxcHSAZ6',
+    work: 447936549,
+  },
+  // The entry that made the table too big was dropped, and what it referred to was counted all the same.
+  'a snapshot that was dropped was counted': {
+    image: 'zstd',
+    file: 'eNrtzT0OQGAQBND5/DRO4EQSpd4hHMG9NSIqBRqd94pJNruZnYZxS1Lnqsuj5oiSpDrn+e14CQAAAAAAAAAAAAAAAAAAAAAAAAAAAAD8S0lJe7Prv3iwftQDAAAAf7ED9eoDdw==',
+    work: 566666405,
+  },
+  // The snapshot table could not be written anew, and its entries were counted as mended each time.
+  'what could not be mended was said to be': {
+    image: 'snapshots',
+    file: 'eNrt2DEOggAQBMAFwcQfUPkcEkqID/EJvtmWxkQIQQtrgZniLnvllte33ZjklE+Xr1xO67yOxXLONT9USe4B4C893rNRBAAAAMDBTH+hYd43hQDsT5kitRoAAAAAAAAAAAAAAABgO54vys4Fvw==',
+    work: 2663522860,
+  },
 };

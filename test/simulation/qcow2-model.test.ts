@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { everythingSubject } from '../support/qcow2-everything.ts';
 import {
   compressedSubject,
   dataFileSubject,
@@ -45,5 +46,12 @@ it.each([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])(
   'an encrypted qcow2 disk holds what was written to it: seed %i',
   async (seed) => {
     expect((await runModel(encryptedSubject, seed))['operations']).toBeGreaterThan(50);
+  },
+);
+
+it.each([1, 2, 3, 4, 5, 6, 7, 8])(
+  'a qcow2 disk with everything at once holds what was written to it: seed %i',
+  async (seed) => {
+    expect((await runModel(everythingSubject, seed))['operations']).toBeGreaterThan(50);
   },
 );

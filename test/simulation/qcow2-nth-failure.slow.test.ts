@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { qcow2SubjectFor } from '../support/qcow2-scenario.ts';
+import { qcow2SubjectFor } from '../support/qcow2-everything.ts';
 import { runNthFailures } from './nth-failures.ts';
 
 const FIRST_SEED = 10_000;

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { everythingSubject } from '../support/qcow2-everything.ts';
 import {
   compressedSubject,
   dataFileSubject,
@@ -34,4 +35,8 @@ it.each([1, 2, 3, 4])('the same with compressed writes: seed %i', async (seed) =
 
 it('is noticed when a storage answers and does nothing', async () => {
   await expect(runNthFailures(qcow2Subject, 2, 'lost')).rejects.toThrow(/failed with lost/);
+});
+
+it.each([2, 27])('the same with everything at once: seed %i', async (seed) => {
+  expect((await runNthFailures(everythingSubject, seed))['runs']).toBeGreaterThan(5);
 });

@@ -1,5 +1,5 @@
 import { runPowerCuts } from '../simulation/power-cuts.ts';
-import { qcow2SubjectFor } from '../support/qcow2-scenario.ts';
+import { qcow2SubjectFor } from '../support/qcow2-everything.ts';
 import type { SoakCounts } from '../support/soak.ts';
 
 export const name = 'qcow2-power-cut';

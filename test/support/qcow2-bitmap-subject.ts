@@ -10,7 +10,7 @@ import { amendImage } from '../../src/block/image/amend.ts';
 import { addBitmap, listBitmaps, mergeBitmap, removeBitmap } from '../../src/block/image/bitmap.ts';
 import { imageInfo } from '../../src/block/image/info.ts';
 import type { GuestDisk } from './guest-run.ts';
-import { chooseScenario, qcow2Subject, scenarioStorage } from './qcow2-scenario.ts';
+import { chooseScenario, qcow2Subject, readOnly, scenarioStorage } from './qcow2-scenario.ts';
 import { openQcow2, readDisk } from './qcow2-session.ts';
 import { baseStorage, guestDisk, type OpenedDisk, type Scenario, type Subject } from './scenario.ts';
 import { SimulatedStorage } from './simulated-storage.ts';
@@ -125,7 +125,7 @@ function expectExactly({ disk }: OpenedDisk, granules: ReadonlySet<number>): voi
 
 async function expectNothingMissed(scenario: Scenario, content: SparseBytes, what: string): Promise<void> {
   const storage = new SimulatedStorage({ initial: content, readOnly: true });
-  const { graph, disk } = await openQcow2(storage, { 'read-only': true }, baseStorage(scenario));
+  const { graph, disk } = await openQcow2(storage, readOnly(scenario), baseStorage(scenario));
   const all = (await startAsync(listBitmaps(disk.node))).find(({ name }) => name === 'all');
   if (all === undefined) throw new Error(`${what}: the bitmap 'all' is gone`);
   if (!all.inconsistent) {

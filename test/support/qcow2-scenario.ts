@@ -13,7 +13,7 @@ import { TEST_SECRET } from './driver-contexts.ts';
 import type { GuestDisk, GuestSnapshots } from './guest-run.ts';
 import { checkFile, expectSound } from './qcow2-check.ts';
 import { makeQcow2, openQcow2, readDisk } from './qcow2-session.ts';
-import { equalBytes, Random } from './random.ts';
+import { equalBytes, type Random } from './random.ts';
 import type { Beside } from './failing-storage.ts';
 import {
   baseStorage,
@@ -30,12 +30,18 @@ import type { SparseBytes } from './sparse-bytes.ts';
 import { generateWorkload } from './workload.ts';
 
 const MANY_CHANGES = { write: 10, read: 2, zero: 4, discard: 3, flush: 3, reopen: 1, resize: 1 } as const;
-const WITH_SNAPSHOTS = { ...MANY_CHANGES, snapshot: 3, apply: 2, delete: 2 } as const;
-
+const SNAPSHOTS = { snapshot: 3, apply: 2, delete: 2 } as const;
 const COMPRESSING = { ...MANY_CHANGES, write: 4, compress: 10 } as const;
 
 /** What a scenario's image has beside what every one may have. */
-type Variant = 'plain' | 'extended_l2' | 'snapshots' | 'data_file' | 'compressed' | 'encrypted';
+export interface Features {
+  readonly extended?: boolean;
+  readonly snapshots?: boolean;
+  readonly external?: boolean;
+  readonly compressed?: boolean;
+  /** LUKS takes 2 MB of a file, and time at each open. */
+  readonly encryption?: 'aes' | 'any' | undefined;
+}
 
 const LUKS = {
   'encrypt.format': 'luks',
@@ -45,20 +51,20 @@ const LUKS = {
 } as const;
 
 /** One of each kind: an image of its own way to number sectors, and a header with and without a place in the file. */
-function chooseEncryption(random: Random): Readonly<Record<string, unknown>> {
-  if (random.chance(0.4)) return { 'encrypt.format': 'aes', 'encrypt.key-secret': TEST_SECRET };
+function chooseEncryption(random: Random, kind: 'aes' | 'any'): Readonly<Record<string, unknown>> {
+  if (kind === 'aes' || random.chance(0.4)) return { 'encrypt.format': 'aes', 'encrypt.key-secret': TEST_SECRET };
   return { ...LUKS, 'encrypt.cipher-mode': random.pick(['cbc', 'xts']) };
 }
 
-export function chooseScenario(random: Random, choice: ScenarioChoice, variant: Variant = 'plain'): Scenario {
-  const external = variant === 'data_file';
-  const encrypted = variant === 'encrypted';
-  const extended = variant === 'extended_l2' || ((external || encrypted) && random.chance(0.3));
+export function chooseScenario(random: Random, choice: ScenarioChoice, features: Features = {}): Scenario {
+  const { external = false, encryption } = features;
+  const encrypted = encryption !== undefined;
+  const extended = features.extended ?? ((external || encrypted) && random.chance(0.3));
   const minClusterBits = extended ? 14 : 9;
   const clusterSize = 2 ** random.between(minClusterBits, Math.max(minClusterBits, choice.maxClusterBits));
   const version = random.chance(0.2) && !extended && !external ? 2 : 3;
   const size = SECTOR_SIZE * random.between(1, choice.maxSize / SECTOR_SIZE);
-  const isRaw = external && random.chance(0.5);
+  const isRaw = external && encryption === undefined && random.chance(0.5);
   const base = random.chance(0.4) && !isRaw ? chooseBase(random, size) : undefined;
   const waits = random.chance(0.5);
   // Version 2 has no way to say that clusters read as zero, and what is encrypted does not by itself.
@@ -74,8 +80,8 @@ export function chooseScenario(random: Random, choice: ScenarioChoice, variant: 
       ...(version === 3 && { refcount_bits: random.pick([1, 2, 4, 8, 16, 32, 64]), lazy_refcounts: lazy }),
       ...(extended && { extended_l2: true }),
       ...(external && { data_file: 'beside', data_file_raw: isRaw }),
-      ...(variant === 'compressed' && version === 3 && { compression_type: random.pick(['zlib', 'zlib', 'zstd']) }),
-      ...(encrypted && chooseEncryption(random)),
+      ...(features.compressed === true && version === 3 && { compression_type: random.pick(['zlib', 'zlib', 'zstd']) }),
+      ...(encryption !== undefined && chooseEncryption(random, encryption)),
       ...(base !== undefined && { backing_file: 'base', backing_fmt: 'raw' }),
     },
     open: {
@@ -85,6 +91,7 @@ export function chooseScenario(random: Random, choice: ScenarioChoice, variant: 
       'l2-cache-size': random.pick([2048, 16_384, 2 ** 20]),
       'refcount-cache-size': random.pick([2048, 2 ** 20]),
       ...(random.chance(0.5) && { 'l2-cache-entry-size': 512 }),
+      ...(encryption !== undefined && { encrypt: { 'key-secret': TEST_SECRET } }),
       // In a header of more than a sector, as clusters of this size have it, no order of writes keeps the extensions whole.
       ...(extended && base !== undefined && { 'backing-identity': 'ignore' }),
     },
@@ -104,17 +111,16 @@ export function chooseScenario(random: Random, choice: ScenarioChoice, variant: 
       boundaries: [clusterSize, extended ? clusterSize / 32 : clusterSize * (clusterSize / 8), 4096],
       maxLength: random.pick([clusterSize * 3, size]),
       sizes: [SECTOR_SIZE, choice.maxSize],
-      weights: choice.weights ?? weightsFor(variant, version),
+      weights: choice.weights ?? weightsFor(features, version),
     }),
   };
 }
 
-function weightsFor(variant: Variant, version: 2 | 3): NonNullable<ScenarioChoice['weights']> {
-  if (variant === 'compressed') return COMPRESSING;
-  if (variant !== 'snapshots') return MANY_CHANGES;
-  const { resize, ...others } = WITH_SNAPSHOTS;
+function weightsFor({ compressed, snapshots }: Features, version: 2 | 3): NonNullable<ScenarioChoice['weights']> {
+  const weights = { ...(compressed === true ? COMPRESSING : MANY_CHANGES), ...(snapshots === true && SNAPSHOTS) };
+  const { resize, ...others } = weights;
   // Version 2 refuses another size while there are snapshots.
-  return version === 2 ? others : { ...others, resize };
+  return version === 2 && snapshots === true ? others : { ...others, resize };
 }
 
 /** Makes the image of a scenario. @param content the file, if there is one already, as after a power cut */
@@ -133,6 +139,12 @@ export async function openScenario(scenario: Scenario, storage: Storage & Beside
   return guestDisk(opened, () => openScenario(scenario, storage), snapshotsOf(opened, scenario, storage));
 }
 
+/** Options to open the disk of a scenario for looking at it. */
+export function readOnly({ open }: Scenario): Readonly<Record<string, unknown>> {
+  const { encrypt } = open;
+  return { 'read-only': true, ...(encrypt !== undefined && { encrypt }) };
+}
+
 function snapshotsOf({ disk }: OpenedDisk, scenario: Scenario, storage: Storage): GuestSnapshots {
   return {
     names: () => listSnapshots(disk.node).map(({ name }) => name),
@@ -140,7 +152,7 @@ function snapshotsOf({ disk }: OpenedDisk, scenario: Scenario, storage: Storage)
     apply: (name) => startAsync(applySnapshot(disk.node, { name })).then(() => undefined),
     delete: (name) => startAsync(deleteSnapshot(disk.node, { name })).then(() => undefined),
     read: async (name, limit = Number.POSITIVE_INFINITY) => {
-      const reader = await openQcow2(storage, { 'read-only': true }, baseStorage(scenario));
+      const reader = await openQcow2(storage, readOnly(scenario), baseStorage(scenario));
       await startAsync(loadSnapshot(reader.disk.node, { name }));
       const content = new Uint8Array(Math.min(reader.disk.length, limit));
       if (content.length > 0) await reader.disk.read(0, content);
@@ -167,14 +179,14 @@ export const qcow2Subject: Subject = {
 export const extendedL2Subject: Subject = {
   ...qcow2Subject,
   name: 'qcow2 with extended_l2',
-  choose: (random, choice) => chooseScenario(random, choice, 'extended_l2'),
+  choose: (random, choice) => chooseScenario(random, choice, { extended: true }),
 };
 
 /** The same with internal snapshots. */
 export const snapshotSubject: Subject = {
   ...qcow2Subject,
   name: 'qcow2 with snapshots',
-  choose: (random, choice) => chooseScenario(random, choice, 'snapshots'),
+  choose: (random, choice) => chooseScenario(random, choice, { snapshots: true }),
   async expectSound(_scenario, content, what, leaks) {
     const checked = await checkFile(content);
     if (checked.dirty && leaks === 'allowed') return;
@@ -192,12 +204,12 @@ export const snapshotSubject: Subject = {
 export const dataFileSubject: Subject = {
   ...qcow2Subject,
   name: 'qcow2 with data_file',
-  choose: (random, choice) => chooseScenario(random, choice, 'data_file'),
+  choose: (random, choice) => chooseScenario(random, choice, { external: true }),
   async expectSound(scenario, content, what, leaks) {
     await qcow2Subject.expectSound(scenario, content, what, leaks);
     if (scenario.create['data_file_raw'] !== true) return;
     const storage = new SimulatedStorage({ initial: content, readOnly: true });
-    const { graph, disk } = await openQcow2(storage, { 'read-only': true });
+    const { graph, disk } = await openQcow2(storage, readOnly(scenario));
     const shown = await readDisk(disk);
     const raw = new Uint8Array(shown.length);
     content.beside!.read(0, raw);
@@ -210,19 +222,12 @@ export const dataFileSubject: Subject = {
 export const compressedSubject: Subject = {
   ...qcow2Subject,
   name: 'qcow2 with compressed writes',
-  choose: (random, choice) => chooseScenario(random, choice, 'compressed'),
+  choose: (random, choice) => chooseScenario(random, choice, { compressed: true }),
 };
 
 /** The same, encrypted: with LUKS or the old AES. */
 export const encryptedSubject: Subject = {
   ...qcow2Subject,
   name: 'qcow2, encrypted',
-  choose: (random, choice) => chooseScenario(random, choice, 'encrypted'),
+  choose: (random, choice) => chooseScenario(random, choice, { encryption: 'any' }),
 };
-
-/** A variant of qcow2 for a seed of the long tiers. */
-export function qcow2SubjectFor(seed: number): Subject {
-  return new Random(seed)
-    .fork()
-    .pick([qcow2Subject, extendedL2Subject, snapshotSubject, dataFileSubject, compressedSubject, encryptedSubject]);
-}

@@ -24,6 +24,8 @@ export interface Scenario {
   /** What the disk holds before anything is written, where a backing file answers. */
   readonly base: Uint8Array | undefined;
   readonly storage: Omit<SimulatedStorageOptions, 'initial' | 'random'>;
+  /** It has persistent dirty bitmaps, where the format has such. */
+  readonly bitmaps?: boolean;
   /** Requests are answered later, in random order. */
   readonly waits: boolean;
   /** How many requests the guest has under way. */

@@ -134,13 +134,25 @@ export class CheckedImage {
     return true;
   }
 
-  /** The check has made a region part of the image (1) or taken it out (-1). It is in the file. */
-  move(offset: number, length: number, references: 1 | -1): void {
+  /** Nothing may be written where a region is, though nobody counts it. */
+  keepClear(offset: number, length: number): void {
+    if (length <= 0 || offset >= this.fileLength) return;
+    const last = this.clusterOf(Math.min(offset + length, this.fileLength) - 1);
+    this.lastPartlyInside = Math.max(this.lastPartlyInside, last);
+  }
+
+  /** The check has made a region, which is in the file, part of the image. */
+  take(offset: number, length: number): void {
     const last = this.clusterOf(offset + length - 1);
-    for (let cluster = this.clusterOf(offset); cluster <= last; cluster++) {
-      this.references.add(cluster, references);
-      this.moved.add(cluster);
-    }
+    for (let cluster = this.clusterOf(offset); cluster <= last; cluster++) this.references.add(cluster, 1);
+    this.giveUp(offset, length);
+  }
+
+  /** What a region holds has another place now, and it was not counted: that its refcounts do not follow yet is no finding. */
+  giveUp(offset: number, length: number): void {
+    if (length <= 0 || offset >= this.fileLength) return;
+    const last = this.clusterOf(Math.min(offset + length, this.fileLength) - 1);
+    for (let cluster = this.clusterOf(offset); cluster <= last; cluster++) this.moved.add(cluster);
   }
 
   /** Between two steps: lets others run, and tells how far the check is. @throws BlockError `aborted` */

@@ -12,7 +12,7 @@ import { FIELD } from './layout.ts';
  * Writes the table anew if it must be. All references have been counted, those of the refcount structures too; the clusters that
  * it takes and gives up are counted as it goes, and their refcounts are corrected without a finding.
  */
-export function* rewriteSnapshots(image: CheckedImage, { kept, length }: SnapshotScan): Co<void> {
+export function* rewriteSnapshots(image: CheckedImage, { kept, length, soundLength, repairs }: SnapshotScan): Co<void> {
   if (kept === undefined) return;
   const { snapshotsOffset, snapshotCount } = image.tables;
   const moved = { snapshotsOffset: 0, snapshotCount: kept.length };
@@ -21,6 +21,9 @@ export function* rewriteSnapshots(image: CheckedImage, { kept, length }: Snapsho
     const first = lastReferred(image) + 1;
     const obstacle = obstacleToGrowth(image, first + Math.ceil(table.length / image.clusterSize));
     if (obstacle !== undefined) {
+      image.findings.takeUnmended(repairs);
+      // It stays where it is, and in use.
+      image.refer(snapshotsOffset, length);
       image.findings.error(`ERROR the snapshot table of ${snapshotCount} entries cannot be written anew: ${obstacle}`);
       return;
     }
@@ -29,10 +32,10 @@ export function* rewriteSnapshots(image: CheckedImage, { kept, length }: Snapsho
     yield* settle(image.file.flush());
   }
   yield* switchHeader(image, moved);
-  // What was outside the file was never counted.
-  if (length > 0 && !image.isOutside(snapshotsOffset, length)) image.move(snapshotsOffset, length, -1);
+  image.findings.take(repairs);
+  image.giveUp(snapshotsOffset, soundLength);
   image.fileGrew();
-  if (table.length > 0) image.move(moved.snapshotsOffset, table.length, 1);
+  if (table.length > 0) image.take(moved.snapshotsOffset, table.length);
 }
 
 /** Count and place are in one sector, so one write changes them together. */

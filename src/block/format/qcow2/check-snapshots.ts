@@ -4,6 +4,7 @@
  * Source: qcow2 specification, "Snapshots".
  */
 import { settle, type Co } from '../../co.ts';
+import { CheckFindings } from '../shared/check-findings.ts';
 import type { CheckedImage } from './check-image.ts';
 import { MAX_L1_BYTES, MAX_SNAPSHOTS } from './layout.ts';
 import { MAX_SNAPSHOT_TABLE_BYTES } from './snapshot-table.ts';
@@ -29,8 +30,12 @@ export interface SnapshotScan {
   readonly l1Tables: readonly SnapshotL1[];
   /** Bytes from the beginning of the table to the end of its last entry. */
   readonly length: number;
+  /** The same without entries whose own length is out of bounds: what lies behind them may be anything. */
+  readonly soundLength: number;
   /** What a new table is made of, when this one must be written anew; undefined: it is right, or may not be mended. */
   readonly kept: readonly Entry[] | undefined;
+  /** What that mends, said as if it was done. */
+  readonly repairs: CheckFindings;
 }
 
 /** In version 3 an entry says at least how long its machine state is, and how large its disk. */
@@ -43,16 +48,21 @@ const MIN_EXTRA_BYTES_V3 = 16;
  *   check that repairs all can always go on
  */
 export function* scanSnapshots(image: CheckedImage): Co<SnapshotScan | undefined> {
-  if (image.tables.snapshotCount === 0) return { l1Tables: [], length: 0, kept: undefined };
+  if (image.tables.snapshotCount === 0)
+    return { l1Tables: [], length: 0, soundLength: 0, kept: undefined, repairs: new CheckFindings('all') };
   const scanner = new Scanner(image);
   if (!(yield* scanner.scan())) return undefined;
-  image.refer(image.tables.snapshotsOffset, scanner.length);
+  // One that is written anew is not counted: nothing may lie there until that is done.
+  if (scanner.kept === undefined) image.refer(image.tables.snapshotsOffset, scanner.length);
+  else image.keepClear(image.tables.snapshotsOffset, scanner.soundLength);
   return scanner;
 }
 
 class Scanner implements SnapshotScan {
   readonly l1Tables: SnapshotL1[] = [];
   length = 0;
+  soundLength = 0;
+  readonly repairs = new CheckFindings('all');
   readonly #image: CheckedImage;
   readonly #repairs: boolean;
   readonly #entries: Entry[] = [];
@@ -82,12 +92,14 @@ class Scanner implements SnapshotScan {
         for (let missing = index; missing < count; missing++) this.#noteIncomplete(missing);
         break;
       }
+      const before = { entries: this.#entries.length, l1Tables: this.l1Tables.length };
       if (!(yield* this.#readEntry(index, offset))) return false;
       if (this.length > MAX_SNAPSHOT_TABLE_BYTES) {
         if (!this.#repairs) return this.#refuse('ERROR failed to read the snapshot table: Snapshot table is too big');
         const rest = count - index;
         this.#fix(`Discarding ${rest} overhanging snapshots (snapshot table is too big)`, rest);
-        this.#entries.pop();
+        this.#entries.length = before.entries;
+        this.l1Tables.length = before.l1Tables;
         break;
       }
       yield* this.#image.pause(this.#image.clusterOf(offset));
@@ -115,6 +127,8 @@ class Scanner implements SnapshotScan {
     const textOffset = offset + SNAPSHOT_FIXED_LENGTH + extraLength;
     if (textLength > 0) yield* settle(file.read(textOffset, text));
     this.length = textOffset + textLength - tables.snapshotsOffset;
+    const fixedEnd = offset + SNAPSHOT_FIXED_LENGTH - tables.snapshotsOffset;
+    this.soundLength = Math.max(this.soundLength, extraLength > MAX_SNAPSHOT_EXTRA_BYTES ? fixedEnd : this.length);
     const l1Offset = view.getUint32(0) * 2 ** 32 + view.getUint32(4);
     const l1Entries = view.getUint32(8);
     const isEmpty = textLength === 0 && l1Offset === 0 && l1Entries === 0;
@@ -132,7 +146,7 @@ class Scanner implements SnapshotScan {
 
   #fix(message: string, times: number): void {
     this.#broken = true;
-    this.#image.findings.fixed('corruption', message, this.#image.tables.snapshotsOffset, times);
+    this.repairs.fixed('corruption', message, this.#image.tables.snapshotsOffset, times);
   }
 
   #refuse(message: string): false {

@@ -110,7 +110,10 @@ export function* changeClusters(
       else if (apply(metadata, slot, index, entry, decide(entry), passDiscard)) discarded.push(entry.hostOffset);
       at = next;
     }
-    if (metadata.geometry.externalData && passDiscard) yield* discardClusters(metadata, discarded);
+    // The zeroes of a discarded range are not zeroes once they are decrypted, and until the entries are on stable storage who loses
+    // power reads them so.
+    const discards = metadata.geometry.externalData && passDiscard && metadata.settings.encryption === undefined;
+    if (discards) yield* discardClusters(metadata, discarded);
     return at - start;
   });
 }

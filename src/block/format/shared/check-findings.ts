@@ -63,6 +63,14 @@ export class CheckFindings {
     for (const { kind, message, fixed, hostOffset } of other.list) this.#keep(kind, message, fixed, hostOffset);
   }
 
+  /** Adds what another part of the check wanted to mend, and could not. */
+  takeUnmended(other: CheckFindings): void {
+    this.corruptions += other.corruptionsFixed;
+    for (const { kind, message, hostOffset } of other.list) {
+      this.#keep(kind, message.replace(/^Repairing/, 'ERROR'), false, hostOffset);
+    }
+  }
+
   /** Adds what was found before a repair, of which only what was found after it again is left. */
   takeMended(before: CheckFindings, after: CheckFindings): void {
     this.corruptionsFixed += Math.max(0, before.corruptions - after.corruptions);
