@@ -113,12 +113,16 @@ test.describe('errors say what happened, where, and what to do', () => {
   });
 
   test('a feature that is not supported is named', async ({ spindle, folder }) => {
-    const path = join(folder, 'data-file.qcow2');
-    qemuImg('create', '-f', 'qcow2', '-o', `data_file=${join(folder, 'data.raw')}`, path, '1M');
+    const path = join(folder, 'from-the-future.qcow2');
+    qemuImg('create', '-f', 'qcow2', path, '1M');
+    const bytes = readFileSync(path);
+    // Bit 62 of the features that a program must know to open the image.
+    bytes[72] = 0x40;
+    writeFileSync(path, bytes);
     await spindle.open();
     await spindle.choose(path);
     await expect(spindle.error).toHaveAttribute('data-kind', 'unsupported');
-    await expect(spindle.error).toContainText(/data file/i);
+    await expect(spindle.error).toContainText(/bit 62/i);
   });
 
   test('an address that is not there', async ({ spindle, server }) => {
