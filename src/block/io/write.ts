@@ -87,7 +87,8 @@ function* writeEncoded(layer: ImageLayer, offset: number, data: Uint8Array, flag
   if (layer.image.writeEncoded === undefined) {
     throw new BlockError('unsupported', `The format '${layer.image.info().format}' cannot write encoded data`);
   }
-  layer.fileEvent(flags.compressed === true ? 'write_compressed' : 'write_aio');
+  // A format that compresses tells it itself, when it knows where the data goes.
+  if (flags.compressed !== true) layer.fileEvent('write_aio');
   yield* settle(layer.image.writeEncoded(offset, data, flags));
 }
 

@@ -110,3 +110,17 @@ test('the requests of the file itself', async () => {
   expect(take()).toEqual(['write_aio', 'pwritev', 'pwritev_done']);
   await close();
 });
+
+test('compressed clusters', async () => {
+  const { disk, take, close } = await openOverlay();
+  take();
+  await disk.write(0, new Uint8Array(CLUSTER).fill(7), { compressed: true });
+  const written = driverEvents(take());
+  expect(written.filter((name) => name === 'cluster_alloc_bytes')).toHaveLength(1);
+  expect(written.filter((name) => name === 'write_compressed')).toHaveLength(1);
+  await disk.flush();
+  take();
+  await disk.read(512, new Uint8Array(512));
+  expect(driverEvents(take())).toEqual(['read_compressed']);
+  await close();
+});
