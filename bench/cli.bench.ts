@@ -13,7 +13,7 @@ export const name = 'cli';
 const BUILT = fileURLToPath(new URL('../.cache/cli-bench', import.meta.url));
 const MIB = 2 ** 20;
 const DISK_MIB = 1024;
-const ROUNDS = 5;
+const ROUNDS = 3;
 /** A convert may take so much memory, whatever the size of the image. */
 const MAX_MEMORY_MIB = 256;
 

@@ -145,7 +145,8 @@ class Copy {
   *#copyPiece(piece: Piece, before: Promise<void> | undefined): Co<void> {
     if (piece.kind === 'data') yield* this.#copyData(piece, before);
     else if (piece.kind === 'zero') {
-      if (before !== undefined && !this.#settings.targetIsZero) yield before;
+      const { targetIsZero, writeZeroesAsData } = this.#settings;
+      if (before !== undefined && !(targetIsZero && writeZeroesAsData !== true)) yield before;
       yield* this.#writeZeroes(piece.offset, piece.length);
     }
     this.#done += piece.length;
