@@ -55,7 +55,7 @@ export interface OpenFlags {
   readonly readOnly: boolean;
   /** Opened to be checked or repaired: what a check can mend is no reason to refuse. */
   readonly check?: boolean;
-  /** Opened to be looked at only: nothing that the image names is opened. */
+  /** Opened to be looked at only: nothing that the image names is opened, but for extents that the gate lets pass. */
   readonly inspect?: boolean;
   /** Do not refuse because another user has it open for writing; read-only opens only. QEMU: force-share. */
   readonly forceShare?: boolean;
@@ -156,6 +156,8 @@ export interface BlockChild {
   readonly name: string;
   /** Name of the node that it leads to. */
   readonly nodeName: string;
+  /** The name of the file that it leads to, as its protocol says it; undefined: there is none. */
+  readonly filename?: string | undefined;
   /** Bytes, now. */
   readonly length: number;
   readonly readOnly: boolean;
@@ -272,6 +274,14 @@ export interface CreateContext {
   readonly progress?: Progress | undefined;
   /** As in `OpenContext`. */
   secret(id: string): Uint8Array;
+  /**
+   * The version that an image of a backing file has: `FormatImage.lineage`.
+   *
+   * @param filename as the caller gave it, who names the file, so it may be opened
+   * @returns undefined when images of the format have no such thing
+   * @throws BlockError what opening it throws
+   */
+  lineageOf(filename: string, format: string): Co<string | undefined>;
   /**
    * Makes another file of the image (an extent, an external data file), named as the image's header will name it: relative names
    * are beside the image. The core closes it when the image is made, and deletes it if that fails.

@@ -45,7 +45,8 @@ class SharedImage {
     this.#size = sizeUnit * random.between(1, Math.floor(MAX_SIZE / sizeUnit));
     this.#expected = new Uint8Array(this.#size);
     this.#options = format.create(random);
-    this.#base = format.driver.capabilities.backing && random.chance(0.5) ? this.#makeBase() : undefined;
+    const mayHaveBase = format.driver.capabilities.backing && format.bases === undefined;
+    this.#base = mayHaveBase && random.chance(0.5) ? this.#makeBase() : undefined;
   }
 
   get #driver(): FormatDriver {

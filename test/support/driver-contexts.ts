@@ -12,5 +12,6 @@ export const TEST_PASSPHRASE = new TextEncoder().encode('the passphrase of the t
 /** A context in which nothing but the image's own file can be made. */
 export const bareCreateContext: CreateContext = {
   secret: (id) => (id === TEST_SECRET ? TEST_PASSPHRASE : refuse(`the secret '${id}'`)),
+  lineageOf: (filename) => refuse(`the lineage of '${filename}'`),
   createFile: (filename) => refuse(`a file '${filename}'`),
 };

@@ -140,7 +140,7 @@ export interface OpenedDisk {
   readonly disk: BlockBackend;
 }
 
-/** Opens an image in a storage, with `base` behind it if one is given. A file beside it is its external data file. */
+/** Opens an image in a storage, with `base` behind it if one is given. A file beside it is its external data file, or its extent. */
 export async function openDisk(
   driver: FormatDriver,
   storage: Storage & Beside,
@@ -165,11 +165,17 @@ export async function openDisk(
     file: { driver: 'given', name: 'disk' },
     discard: 'unmap',
     ...backing,
-    ...(beside !== undefined && { 'data-file': { driver: 'given', name: 'beside' } }),
+    ...(beside !== undefined && besideOption(driver)),
     ...options,
   };
   const disk = await graph.open(opened, policy);
   return { graph, disk };
+}
+
+/** What the file beside an image is to it. */
+function besideOption({ name }: FormatDriver): Readonly<Record<string, unknown>> {
+  const beside = { driver: 'given', name: 'beside' };
+  return name === 'vmdk' ? { extents: { 0: beside } } : { 'data-file': beside };
 }
 
 /** The disk of a scenario as a guest has it, once it is open. @param reopen opens it anew */

@@ -9,6 +9,7 @@ import { raw } from '../../src/block/format/raw/driver.ts';
 import { checkImage } from '../../src/block/image/check.ts';
 import { startAsync } from '../../src/block/co.ts';
 import { vdi } from '../../src/block/format/vdi/driver.ts';
+import { vmdk } from '../../src/block/format/vmdk/driver.ts';
 import { vpc } from '../../src/block/format/vpc/driver.ts';
 import { SECTOR_SIZE } from '../../src/block/limits.ts';
 import type { GuestDisk } from './guest-run.ts';
@@ -31,6 +32,8 @@ import { generateWorkload, type Verb } from './workload.ts';
 
 export interface TestedFormat {
   readonly driver: FormatDriver;
+  /** Where it is not the driver's. */
+  readonly name?: string;
   /** Create options of an image, without its size; sizes of clusters and blocks small, so that disks have many. */
   create(random: Random): Readonly<Record<string, unknown>>;
   /** Open options. Default: none but the generic ones. */
@@ -49,6 +52,8 @@ export interface TestedFormat {
   readonly needsFileEnd?: true;
   /** Says in its own header that it was not closed, so that its tables may be behind: a check looks at it after it was opened once. */
   readonly dirtyAfterCut?: true;
+  /** `own`: images only stand on such of their format, so a raw base, as tests have it, is not named when they are made. */
+  readonly bases?: 'own' | 'none';
   /** QEMU is not told of its images by name and format alone (passphrases): tests of its own hold it against QEMU. */
   readonly interopElsewhere?: true;
 }
@@ -87,6 +92,30 @@ export const testedFormats: readonly TestedFormat[] = [
     boundaries: [2 * 2 ** 20],
     needsFileEnd: true,
   },
+  {
+    driver: vmdk,
+    create: (random) => ({ zeroed_grain: random.chance(0.5) }),
+    maxSize: 512 * 1024,
+    boundaries: [65_536],
+    bases: 'own',
+  },
+  {
+    driver: vmdk,
+    name: 'vmdk, split',
+    create: (random) => ({ subformat: 'twoGbMaxExtentSparse', zeroed_grain: random.chance(0.5) }),
+    maxSize: 512 * 1024,
+    boundaries: [65_536],
+    bases: 'own',
+    interopElsewhere: true,
+  },
+  {
+    driver: vmdk,
+    name: 'vmdk, flat',
+    create: () => ({ subformat: 'monolithicFlat' }),
+    boundaries: [65_536],
+    bases: 'none',
+    interopElsewhere: true,
+  },
 ];
 
 const WEIGHTS = { write: 10, read: 2, zero: 4, discard: 3, flush: 3, reopen: 1, resize: 1 } as const;
@@ -99,7 +128,7 @@ export function subjectOf(format: TestedFormat): Subject {
     return guestDisk(opened, () => open(scenario, storage));
   };
   return {
-    name: driver.name,
+    name: format.name ?? driver.name,
     choose: (random, choice) => chooseScenario(format, random, choice),
     storage: async (scenario, random, content, options) =>
       storageAround(scenario, random, content ?? (await makeImage(driver, scenario.create)), options),
@@ -116,7 +145,8 @@ function chooseScenario(format: TestedFormat, random: Random, choice: ScenarioCh
   const { driver, sizeUnit = SECTOR_SIZE, without = [] } = format;
   const maxSize = Math.max(choice.maxSize, format.maxSize ?? 0);
   const size = sizeUnit * random.between(1, Math.max(1, Math.floor(maxSize / sizeUnit)));
-  const base = driver.capabilities.backing && random.chance(0.4) ? chooseBase(random, size) : undefined;
+  const base =
+    driver.capabilities.backing && format.bases !== 'none' && random.chance(0.4) ? chooseBase(random, size) : undefined;
   const waits = random.chance(0.5);
   const left = new Set<Verb>([...without, ...(driver.capabilities.resize ? [] : ['resize' as const])]);
   const weights = Object.fromEntries(
@@ -126,7 +156,7 @@ function chooseScenario(format: TestedFormat, random: Random, choice: ScenarioCh
     create: {
       size,
       ...format.create(random),
-      ...(base !== undefined && { backing_file: 'base', backing_fmt: 'raw' }),
+      ...(base !== undefined && format.bases !== 'own' && { backing_file: 'base', backing_fmt: 'raw' }),
     },
     open: {
       discard: random.chance(0.8) ? 'unmap' : 'ignore',

@@ -4,6 +4,7 @@ import { qcow2 } from './qcow2/driver.ts';
 import { qed } from './qed/driver.ts';
 import { raw } from './raw/driver.ts';
 import { vdi } from './vdi/driver.ts';
+import { vmdk } from './vmdk/driver.ts';
 import { vpc } from './vpc/driver.ts';
 
 /** Every format, in the order in which probing prefers them when two are equally sure. */
@@ -11,6 +12,7 @@ export const formatDrivers: readonly FormatDriver[] = [
   qcow2,
   qed,
   vdi,
+  vmdk,
   vpc,
   luks,
   // Anything can be raw.

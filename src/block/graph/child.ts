@@ -36,6 +36,10 @@ export class Child implements BlockChild {
     return this.node.nodeName;
   }
 
+  get filename(): string | undefined {
+    return this.node.filename;
+  }
+
   get length(): number {
     return this.node.length;
   }

@@ -63,6 +63,11 @@ export abstract class BlockNode implements StatusLayer {
   protected abstract performClose(): MaybePromise<void>;
   abstract allocatedSize(): MaybePromise<number | undefined>;
 
+  /** Of the storage that holds an image's own bytes, down its `file` children. */
+  get filename(): string | undefined {
+    return (this.isFilter ? this.below : this.children.get('file')?.node)?.filename;
+  }
+
   get closed(): boolean {
     return this.#closed;
   }

@@ -304,7 +304,7 @@ export class NodeOpener {
     position: Position,
     attached: Child[],
   ): Co<Child> {
-    const given = own[name];
+    const given = optionAt(own, name);
     if (given === undefined && reference === undefined) {
       throw new BlockError('invalid', `The image needs a '${name}' and names none: pass it in the options`, {
         node: nodeName,
@@ -445,6 +445,16 @@ export class NodeOpener {
     this.#opened.push(node);
     return node;
   }
+}
+
+/** The option of a child: `extents.0` is `0` in `extents`, as dotted names are nested. */
+function optionAt(options: Readonly<Record<string, unknown>>, name: string): unknown {
+  let found: unknown = options;
+  for (const key of name.split('.')) {
+    if (typeof found !== 'object' || found === null || !Object.hasOwn(found, key)) return undefined;
+    found = (found as Readonly<Record<string, unknown>>)[key];
+  }
+  return found;
 }
 
 /** What tells files apart in a chain. */

@@ -11,8 +11,7 @@ import { BlockNode, type GraphClock } from './node.ts';
 
 export class StorageNode extends BlockNode {
   readonly storage: Storage;
-  /** The name that people know the file by. */
-  readonly filename: string;
+  readonly #filename: string;
   readonly limits: BlockLimits;
   readonly synchronous: boolean;
   readonly isFilter = false;
@@ -37,7 +36,7 @@ export class StorageNode extends BlockNode {
   ) {
     super(nodeName, driver, clock);
     this.storage = storage;
-    this.filename = filename;
+    this.#filename = filename;
     this.limits = storage.limits;
     this.#direct = storage.limits.requestAlignment === 1 && storage.limits.transferMax === 0;
     this.synchronous = storage.synchronous;
@@ -48,6 +47,11 @@ export class StorageNode extends BlockNode {
       event: (name: BlockEvent) => this.requestEvent(name),
     };
     this.#blocks = new AlignedIo(io, this.tracker, storage.limits);
+  }
+
+  /** The name that people know the file by. */
+  override get filename(): string {
+    return this.#filename;
   }
 
   get length(): number {

@@ -4,6 +4,8 @@ import type { BlockdevOptions, FormatDriver, Progress, ProtocolDriver } from '..
 import { BlockError, withContext } from '../error.ts';
 import type { BlockGraph } from '../graph/graph.ts';
 import type { Child } from '../graph/child.ts';
+import { ImageNode } from '../graph/image-node.ts';
+import type { BlockNode } from '../graph/node.ts';
 import { childPermissions } from '../graph/permission.ts';
 import { parseOptions } from '../options.ts';
 import { findDriver, findFormat, findProtocol, parseFilename } from '../registry.ts';
@@ -170,6 +172,7 @@ function* writeImage(
     const context = {
       progress: settings.progress,
       secret: (id: string) => graph.secrets.require(id),
+      lineageOf: (filename: string, format: string) => lineageOf(graph, filename, format),
       createFile: createBeside,
     };
     yield* driver.create!(file, options, context);
@@ -189,17 +192,37 @@ function placeBeside(graph: BlockGraph, { protocol, options }: Place, filename: 
   return { protocol: other, options: parseOptions(other.options, own, `driver '${other.name}'`) };
 }
 
-/** The caller names the backing file in the options, so it may be opened to ask for its size. */
 function* sizeOfBacking(graph: BlockGraph, own: Readonly<Record<string, unknown>>): Co<number | undefined> {
   const { backing_file: filename, backing_fmt: format } = own;
   if (typeof filename !== 'string') return undefined;
+  const driver = typeof format === 'string' ? findFormat(graph.drivers, format).name : undefined;
+  return yield* lookAtBacking(graph, filename, driver, ({ length }) => length);
+}
+
+function* lineageOf(graph: BlockGraph, filename: string, format: string): Co<string | undefined> {
+  const driver = findFormat(graph.drivers, format).name;
+  return yield* lookAtBacking(graph, filename, driver, (node) =>
+    node instanceof ImageNode ? node.image.lineage?.own : undefined,
+  );
+}
+
+/** The caller names the backing file in the options, so it may be opened to be looked at. */
+function* lookAtBacking<T>(
+  graph: BlockGraph,
+  filename: string,
+  driver: string | undefined,
+  look: (node: BlockNode) => T,
+): Co<T> {
   const options = parseFilename(graph.drivers, filename);
   const isNode = filename.startsWith('json:');
-  const driver = typeof format === 'string' ? { driver: findFormat(graph.drivers, format).name } : {};
   const backing = yield* settle(
-    graph.add(isNode ? options : { ...driver, file: options, 'read-only': true }, { inspect: true }),
+    graph.add(isNode ? options : { ...(driver !== undefined && { driver }), file: options, 'read-only': true }, {
+      inspect: true,
+    }),
   );
-  const size = backing.length;
-  yield* settle(graph.remove(backing.nodeName));
-  return size;
+  try {
+    return look(backing);
+  } finally {
+    yield* settle(graph.remove(backing.nodeName));
+  }
 }

@@ -1,19 +1,14 @@
 /**
- * Reading compressed clusters. A cluster is decompressed whole, so the last ones are kept: most reads ask for a part, and then for
- * the next.
+ * Reading compressed clusters.
  *
  * Source: qcow2 specification, "Compressed Clusters Descriptor".
  */
-import { chain, isPromise, settle, start, type Co, type MaybePromise } from '../../co.ts';
+import { chain, settle, start, type Co, type MaybePromise } from '../../co.ts';
 import { BlockError } from '../../error.ts';
+import { DecodedUnits } from '../shared/decoded-units.ts';
 import { readEntry } from './entries.ts';
 import type { ClusterEntry } from './l2-entry.ts';
 import type { Metadata } from './metadata.ts';
-
-/** Bytes of decompressed clusters that an image keeps, and how many clusters at least and at most. */
-const KEPT_BYTES = 1024 * 1024;
-const MIN_KEPT = 2;
-const MAX_KEPT = 16;
 
 /**
  * Reads the bytes of a compressed cluster and decompresses them.
@@ -59,28 +54,19 @@ function brokenCluster({ hostOffset, storedLength }: ClusterEntry, guestOffset: 
   );
 }
 
-/** Reads parts of compressed clusters, and keeps the last clusters. */
+/** Reads parts of compressed clusters, and keeps the last clusters: see `DecodedUnits`. */
 export class CompressedReader {
   readonly #metadata: Metadata;
-  readonly #capacity: number;
-  /** By where their bytes begin in the file, the one that was used last at the end. */
-  readonly #kept = new Map<number, Uint8Array>();
-  /** Being decompressed: whoever wants the same cluster waits for it too. */
-  readonly #pending = new Map<number, Promise<Uint8Array>>();
-  /** How often something was forgotten: what was begun before that is not kept. */
-  #changes = 0;
+  readonly #units: DecodedUnits;
 
   constructor(metadata: Metadata) {
     this.#metadata = metadata;
-    const { clusterSize } = metadata.geometry;
-    this.#capacity = Math.min(MAX_KEPT, Math.max(MIN_KEPT, Math.floor(KEPT_BYTES / clusterSize)));
+    this.#units = new DecodedUnits(metadata.geometry.clusterSize);
   }
 
   /** Other bytes are in the file now, at places where compressed clusters were. */
   forget(): void {
-    this.#changes++;
-    this.#kept.clear();
-    this.#pending.clear();
+    this.#units.forget();
   }
 
   /** @see FormatImage.readEncoded */
@@ -104,49 +90,16 @@ export class CompressedReader {
       throw new BlockError('internal', `The guest cluster at offset ${guest} is not compressed`, { offset: guest });
     }
     const inCluster = offset - guest;
-    const kept = this.#find(entry.hostOffset);
+    const kept = this.#units.find(entry.hostOffset);
     if (kept !== undefined) {
       buffer.set(kept.subarray(inCluster, inCluster + buffer.length));
       return;
     }
     // Who reads it whole will not come back for the rest.
     if (buffer.length === clusterSize) return start(decompressCluster(this.#metadata, entry, guest, buffer));
-    return chain(this.#cluster(entry, guest), (bytes) =>
+    const decode = (bytes: Uint8Array): Co<void> => decompressCluster(this.#metadata, entry, guest, bytes);
+    return chain(this.#units.load(entry.hostOffset, decode), (bytes) =>
       buffer.set(bytes.subarray(inCluster, inCluster + buffer.length)),
     );
-  }
-
-  #find(hostOffset: number): Uint8Array | undefined {
-    const bytes = this.#kept.get(hostOffset);
-    if (bytes === undefined) return undefined;
-    this.#kept.delete(hostOffset);
-    this.#kept.set(hostOffset, bytes);
-    return bytes;
-  }
-
-  #cluster(entry: ClusterEntry, guest: number): MaybePromise<Uint8Array> {
-    const pending = this.#pending.get(entry.hostOffset);
-    if (pending !== undefined) return pending;
-    const reading = start(this.#load(entry, guest));
-    if (isPromise(reading)) this.#pending.set(entry.hostOffset, reading);
-    return reading;
-  }
-
-  *#load(entry: ClusterEntry, guest: number): Co<Uint8Array> {
-    const changes = this.#changes;
-    const bytes = new Uint8Array(this.#metadata.geometry.clusterSize);
-    try {
-      yield* decompressCluster(this.#metadata, entry, guest, bytes);
-    } finally {
-      if (changes === this.#changes) this.#pending.delete(entry.hostOffset);
-    }
-    if (changes === this.#changes) this.#keep(entry.hostOffset, bytes);
-    return bytes;
-  }
-
-  #keep(hostOffset: number, bytes: Uint8Array): void {
-    const oldest = this.#kept.keys().next();
-    if (this.#kept.size >= this.#capacity && oldest.done !== true) this.#kept.delete(oldest.value);
-    this.#kept.set(hostOffset, bytes);
   }
 }

@@ -34,6 +34,8 @@ export interface SliceCacheSettings {
   readonly capacity: number;
   /** Where in the file a slice is, in bytes; 0: it does not exist. */
   readonly locate: (key: number) => number;
+  /** Where a second copy of a slice is, kept equal; 0: there is none. Default: none of any slice. */
+  readonly mirror?: (key: number) => number;
   /** QEMU's names of the points at which a slice is read and written. */
   readonly loadEvent: BlockEvent;
   readonly updateEvent: BlockEvent;
@@ -264,9 +266,16 @@ export class SliceCache {
    */
   *writeDirty(): Co<void> {
     if (this.#dirtySlots.length === 0) return;
-    const { file, locate, updateEvent } = this.#settings;
+    const { locate, mirror } = this.#settings;
+    if (mirror !== undefined) yield* this.#writeTo(mirror);
+    yield* this.#writeTo(locate);
+  }
+
+  *#writeTo(locate: (key: number) => number): Co<void> {
+    const { file, updateEvent } = this.#settings;
     const slots = this.#dirtySlots
       .map((slot) => ({ slot, place: locate(this.#keys[slot]!) }))
+      .filter(({ place }) => place > 0)
       .toSorted((a, b) => a.place - b.place);
     const joined = Math.max(1, Math.floor(JOINED_WRITE_BYTES / this.sliceBytes));
     const write = (first: number, count: number) => {
