@@ -16,6 +16,8 @@ import { requestMessage } from '../shared/words.ts';
 import { COMMON_LONG, onlyImage, sourceCache, wantsJson, type Command } from './command.ts';
 
 const UNSUPPORTED = 63;
+/** Formats of which qemu-img does not say where the last used cluster ends. */
+const NO_END: ReadonlySet<string> = new Set(['qed', 'vdi', 'vmdk']);
 
 export const check: Command = {
   options: {
@@ -33,9 +35,14 @@ export const check: Command = {
     const repaired = first.leaksFixed > 0 || first.corruptionsFixed > 0;
     if (repaired && !json && !quiet) session.out(repairText(first));
     const last = repaired ? await runCheck(session, disk, 'none') : first;
-    const result = { ...last, leaksFixed: first.leaksFixed, corruptionsFixed: first.corruptionsFixed };
     const filename = fileOf(disk.node)?.filename ?? image.name;
     const format = disk.node.driver.name;
+    const result = {
+      ...last,
+      leaksFixed: first.leaksFixed,
+      corruptionsFixed: first.corruptionsFixed,
+      ...(NO_END.has(format) ? { imageEndOffset: 0 } : {}),
+    };
     await session.close(disk);
     if (json) session.out(`${prettyJson(jsonResult(result, filename, format))}\n`);
     else if (!quiet) session.out(humanResult(result));

@@ -96,6 +96,10 @@ export function ownMessage(error: BlockError): string {
   if (noDriver !== null) return `Unknown driver '${noDriver[1]}'`;
   const noProtocol = /^Unknown protocol '(.*?)' in the name/.exec(message);
   if (noProtocol !== null) return `Unknown protocol '${noProtocol[1]}'`;
+  const noSecret = /^No secret with the id '(.*?)' was given/.exec(message);
+  if (noSecret !== null) return `No secret with id '${noSecret[1]}'`;
+  const required = /^Parameter '.*?' is required for cipher/.exec(message);
+  if (required !== null) return required[0];
   const notOneOf = /^Option '(.*?)' of .* must be one of .*, not '(.*)'$/.exec(message);
   // The option has had two names, and QEMU's tools answer with the newer one.
   if (notOneOf !== null) {

@@ -1,0 +1,43 @@
+import { afterAll, beforeAll, test } from 'vitest';
+import { makeCliFixture } from '../support/cli-fixture.ts';
+import { compareTools, tableLines } from '../support/cli-table.ts';
+import { describeWithQemu, TemporaryFolder } from '../support/qemu.ts';
+
+const TABLE = `
+  create -f vdi x.vdi 1M; info x.vdi; check x.vdi => x.vdi
+  create -f vdi -o static=on x.vdi 1M => x.vdi
+  create -f qed x.qed 1M; info x.qed; check x.qed => x.qed
+  create -f qed -b base.qcow2 -F qcow2 x.qed; info x.qed => x.qed
+  convert -O vdi data.raw x.vdi; info --output=json x.vdi; map --output=json x.vdi => x.vdi
+  convert -O qed data.qcow2 x.qed; info --output=json x.qed => x.qed
+  convert -O vdi top.qcow2 x.vdi; convert -f vdi -O qcow2 x.vdi x.qcow2 => x.qcow2
+  create -f qcow2 -o data_file=x.raw,data_file_raw=on x.qcow2 1M; info x.qcow2
+  create -f qcow2 -o extended_l2=on x.qcow2 1M; info x.qcow2 => x.qcow2
+  create -f qcow2 -o compression_type=zstd x.qcow2 1M; info x.qcow2 => x.qcow2
+  create -f qcow2 --object secret,id=s,data=abc -o encrypt.format=aes,encrypt.key-secret=s x.qcow2 1M; info x.qcow2
+  create -q -f qcow2 --object secret,id=s,data=abc -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 x.qcow2 1M; convert --object secret,id=s,data=abc -n -O raw --image-opts driver=qcow2,encrypt.key-secret=s,file.filename=x.qcow2 empty.raw => empty.raw
+  create -f qcow2 -o encrypt.format=luks x.qcow2 1M
+  create -f qcow2 -o encrypt.format=luks,encrypt.key-secret=nope x.qcow2 1M
+  convert -O qcow2 --object secret,id=s,data=abc -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 data.raw x.qcow2; convert --object secret,id=s,data=abc -O raw --image-opts driver=qcow2,encrypt.key-secret=s,file.filename=x.qcow2 x.raw => x.raw
+  convert -O raw x.qcow2 y
+  info null-co://
+  measure -O qcow2 -o extended_l2=on --size 1G
+  create -f vpc x.vpc 1M; info x.vpc
+  create -f vpc -o subformat=fixed,force_size=on x.vpc 1M; info -f vpc x.vpc
+  measure -O vdi --size 1G
+  measure -O qed --size 1G
+`;
+
+describeWithQemu('spindle-img beside qemu-img: formats and features', () => {
+  const fixture = new TemporaryFolder();
+  const work = new TemporaryFolder();
+  beforeAll(() => makeCliFixture(fixture.path));
+  afterAll(() => {
+    fixture[Symbol.dispose]();
+    work[Symbol.dispose]();
+  });
+
+  test.each(tableLines(TABLE))('%s', async (_, line) => {
+    await compareTools(fixture.path, work.path, line);
+  });
+});
