@@ -4,180 +4,23 @@
  * happens to requests on their way.
  */
 import type { BitmapSet } from './bitmap/bitmap-set.ts';
+import type { BlockChild, ChildRole } from './block-child.ts';
+import type { CheckFix, CheckResult } from './check-result.ts';
 import type { Co, MaybePromise } from './co.ts';
 import type { CompressionSet } from './compression.ts';
 import type { BlockEvent } from './events.ts';
 import type { Extent } from './extent.ts';
 import type { OptionSchema, OptionValues } from './options.ts';
+import type { BlockLimits, OpenFlags, RequestFlags } from './request.ts';
+import type { SnapshotTable } from './snapshot.ts';
+import type { BlockdevOptions, ProtocolDriver } from './storage.ts';
 
-// ── Requests ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-export interface RequestFlags {
-  /** The write is on stable storage before it is answered. */
-  readonly fua?: boolean;
-  /** Zeroes may be made by giving space back. */
-  readonly mayUnmap?: boolean;
-  /** The write does not change what is read: copy-on-read, commit. */
-  readonly writeUnchanged?: boolean;
-  /** Zeroes that would have to be written as data are refused. QEMU: BDRV_REQ_NO_FALLBACK. */
-  readonly noFallback?: boolean;
-  /** Store the data compressed, if the format can. */
-  readonly compressed?: boolean;
-  /** What only the backing chain holds is written into this layer before it is given to the reader. QEMU: BDRV_REQ_COPY_ON_READ. */
-  readonly copyOnRead?: boolean;
-  /** Fetch into caches only. */
-  readonly prefetch?: boolean;
-}
-
-export const NO_FLAGS: RequestFlags = Object.freeze({});
-
-/** What requests to a node or storage must look like. Bytes; alignments are powers of two. */
-export interface BlockLimits {
-  /** Offsets and lengths are multiples of this. The core aligns requests; callers need not. */
-  readonly requestAlignment: number;
-  /** No longer request is passed on; 0 means no limit. */
-  readonly transferMax: number;
-  /** A good size for requests of a long sequential job; 0 means no preference. */
-  readonly transferOptimal: number;
-  readonly writeZeroesAlignment: number;
-  readonly discardAlignment: number;
-}
-
-export const BYTE_LIMITS: BlockLimits = Object.freeze({
-  requestAlignment: 1,
-  transferMax: 0,
-  transferOptimal: 0,
-  writeZeroesAlignment: 1,
-  discardAlignment: 1,
-});
-
-export interface OpenFlags {
-  readonly readOnly: boolean;
-  /** Opened to be checked or repaired: what a check can mend is no reason to refuse. */
-  readonly check?: boolean;
-  /** Opened to be looked at only: nothing that the image names is opened, but for extents that the gate lets pass. */
-  readonly inspect?: boolean;
-  /** Do not refuse because another user has it open for writing; read-only opens only. QEMU: force-share. */
-  readonly forceShare?: boolean;
-}
-
-// ── Protocols ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** Options of a node as a caller passes them: `driver`, the generic ones, and the driver's own. */
-export interface BlockdevOptions {
-  readonly driver?: string;
-  readonly 'node-name'?: string;
-  readonly [option: string]: unknown;
-}
-
-export interface ProtocolDriver<Schema extends OptionSchema = OptionSchema> {
-  readonly kind: 'protocol';
-  /** QEMU's name where QEMU has the driver; `opfs`, `indexeddb` and `blob` are this project's own. */
-  readonly name: string;
-  readonly options: Schema;
-  /** Whether this environment has what the driver needs. */
-  isAvailable(): boolean;
-  /** Options for a filename of this protocol (`http://…`, `opfs:disks/a.img`), or undefined if it is not one. */
-  parseFilename?(filename: string): BlockdevOptions | undefined;
-  /** The name that people and image headers know the file by. Probing looks at its ending. Never holds a secret. */
-  filename(options: OptionValues<Schema>): string;
-  /** Options for a relative name found in a file of this protocol: `base.img` beside `disks/mine.qcow2`. */
-  resolve?(options: OptionValues<Schema>, reference: string): BlockdevOptions;
-  /** @throws BlockError `not-found`, `busy`, `permission`, `io`, `unsupported` */
-  open(options: OptionValues<Schema>, flags: OpenFlags): Promise<Storage>;
-  /** Makes an empty file of `size` bytes of zeroes; an existing one is emptied. */
-  create?(options: OptionValues<Schema>, size: number): Promise<void>;
-  delete?(options: OptionValues<Schema>): Promise<void>;
-}
-
-/** What tells two versions of a file apart without reading it all. */
-export interface StorageIdentity {
-  /** Bytes. */
-  readonly size: number;
-  /** A strong entity tag, quotes included. */
-  readonly etag?: string;
-  /** As the server or the file system says it, in milliseconds since 1970. */
-  readonly lastModifiedMs?: number;
-}
-
-/**
- * An opened protocol: where bytes live, and the only objects that create promises. Requests obey `limits`; the core sees to it.
- *
- * The buffer that `read` gets belongs to the caller again only when the call has returned or its promise has settled, and
- * nothing touches it afterwards. A `write` has taken what it needs of `data` when its result is there.
- */
-export interface Storage {
-  /** No method but `close` ever returns a promise. */
-  readonly synchronous: boolean;
-  readonly readOnly: boolean;
-  readonly limits: BlockLimits;
-  /** Bytes. Cheap: the core asks at open and after `truncate`, and keeps count of growing writes itself. */
-  getLength(): MaybePromise<number>;
-  /** Fills the buffer; what is past the end reads as zeroes. */
-  read(offset: number, buffer: Uint8Array): MaybePromise<void>;
-  /** Writes; past the end it grows, and a gap reads as zeroes. @throws BlockError `no-space`, `io` */
-  write(offset: number, data: Uint8Array): MaybePromise<void>;
-  /** Makes zeroes without data being passed. Where it is missing the core writes a buffer of zeroes. */
-  writeZeroes?(offset: number, length: number, mayUnmap: boolean): MaybePromise<void>;
-  /** Gives space back; what it reads as afterwards is zeroes. */
-  discard?(offset: number, length: number): MaybePromise<void>;
-  /** Where data and holes are: the answer covers `length` bytes from the offset, at least 1 and at most what was asked for. */
-  blockStatus?(offset: number, length: number): MaybePromise<{ readonly length: number; readonly zero: boolean }>;
-  /** Cuts or grows (with zeroes) to a length in bytes. */
-  truncate(length: number): MaybePromise<void>;
-  /** Everything that was written before is on stable storage when it returns. */
-  flush(): MaybePromise<void>;
-  /** Bytes that it takes on its medium, where that can be told. */
-  allocatedSize?(): MaybePromise<number>;
-  identity?(): MaybePromise<StorageIdentity | undefined>;
-  /** Changes between read-only and writable, all or nothing. Missing: close and open again. QEMU: bdrv_reopen. */
-  reopen?(flags: OpenFlags): Promise<void>;
-  /** Flushes nothing by itself: who wants that calls `flush` before. Releases locks whatever happens. */
-  close(): MaybePromise<void>;
-}
-
-// ── Children, as drivers see them ───────────────────────────────────────────────────────────────────────────────────
-
-export type ChildRole =
-  /** Guest data is stored there. */
-  | 'data'
-  /** The image's own tables are stored there. */
-  | 'metadata'
-  /** The node passes requests on to it unchanged. */
-  | 'filtered'
-  /** It answers for what the node itself does not hold. */
-  | 'cow';
-
-export type Permission = 'consistent-read' | 'write' | 'write-unchanged' | 'resize';
-
-/** An edge of the graph: a parent's use of a node. All of a driver's I/O goes through one. QEMU: BdrvChild. */
-export interface BlockChild {
-  /** 'file', 'backing', 'data-file', 'extents.0' … */
-  readonly name: string;
-  /** Name of the node that it leads to. */
-  readonly nodeName: string;
-  /** The name of the file that it leads to, as its protocol says it; undefined: there is none. */
-  readonly filename?: string | undefined;
-  /** Bytes, now. */
-  readonly length: number;
-  readonly readOnly: boolean;
-  readonly synchronous: boolean;
-  /** What is stored is not what is read (encryption): to know where it is helps nobody, and no way leads past this child. */
-  readonly opaque?: true;
-  /** What is written with the flag `compressed` is stored so: it is an image of a format that can. */
-  readonly compresses?: boolean;
-  /** Past the end of the node zeroes are read. */
-  read(offset: number, buffer: Uint8Array, flags?: RequestFlags): MaybePromise<void>;
-  /** Past the end of a growable node it grows. */
-  write(offset: number, data: Uint8Array, flags?: RequestFlags): MaybePromise<void>;
-  writeZeroes(offset: number, length: number, flags?: RequestFlags): MaybePromise<void>;
-  discard(offset: number, length: number): MaybePromise<void>;
-  truncate(length: number): MaybePromise<void>;
-  flush(): MaybePromise<void>;
-  allocatedSize(): MaybePromise<number | undefined>;
-  /** Tells the graph's observers (blkdebug, tests) that the driver is at a named point. QEMU: BLKDBG_EVENT. */
-  event(name: BlockEvent): void;
-}
+export type * from './block-child.ts';
+export type * from './check-result.ts';
+export { BYTE_LIMITS, NO_FLAGS } from './request.ts';
+export type * from './request.ts';
+export type * from './snapshot.ts';
+export type * from './storage.ts';
 
 // ── Formats ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -425,61 +268,6 @@ export interface PersistentBitmaps {
   remove(name: string): MaybePromise<void>;
 }
 
-// ── Snapshots ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** QEMU: QEMUSnapshotInfo. */
-export interface SnapshotInfo {
-  /** Unique in the image: decimal digits, as QEMU gives them out. */
-  readonly id: string;
-  readonly name: string;
-  /** When it was made, in seconds since 1970, and the rest in nanoseconds. */
-  readonly dateSeconds: number;
-  readonly dateNanoseconds: number;
-  /** How long the guest had run, in nanoseconds. */
-  readonly vmClockNanoseconds: bigint;
-  /** Instructions that the guest had executed, where they were counted. */
-  readonly instructionCount?: bigint;
-  /** Bytes of machine state that are kept with it; 0: the disk only. */
-  readonly vmStateSize: number;
-  /** Bytes: the disk's size at that time. */
-  readonly diskSize: number;
-}
-
-export interface SnapshotRequest {
-  readonly name: string;
-  /** Default: now. */
-  readonly dateSeconds?: number;
-  readonly dateNanoseconds?: number;
-  readonly vmClockNanoseconds?: bigint;
-  /** Where instructions are counted. */
-  readonly instructionCount?: bigint;
-  /** Bytes of machine state that were written from `vmStateOffset` on; they move to the snapshot. Default: 0, the disk only. */
-  readonly vmStateSize?: number;
-}
-
-/**
- * Snapshots inside an image. Ids and names are looked up as QEMU does: first as an id, then as a name. Who calls what changes
- * something has waited for all requests in flight, and lets no other begin meanwhile.
- */
-export interface SnapshotTable {
-  list(): readonly SnapshotInfo[];
-  /** The disk as it is now. On stable storage when it returns. */
-  create(request: SnapshotRequest): MaybePromise<SnapshotInfo>;
-  /** Makes the disk what it was then; what was written since is lost. @throws BlockError `not-found` */
-  apply(idOrName: string): MaybePromise<void>;
-  /** @throws BlockError `not-found` */
-  delete(idOrName: string): MaybePromise<void>;
-  /** Makes an image that is open read-only show the snapshot from now on. QEMU: snapshot_load_tmp. @throws BlockError `not-found` */
-  load(idOrName: string): MaybePromise<void>;
-  /**
-   * Where machine state lies: behind the disk's end, in the same mapping, read and written by the same loops. It belongs to the next
-   * snapshot that is created with a `vmStateSize`, and is that of the snapshot that was applied or loaded last. Bytes.
-   */
-  readonly vmStateOffset?: number;
-  /** Makes room in the image's tables for so many bytes from `vmStateOffset` on. */
-  reserveVmState?(length: number): MaybePromise<void>;
-}
-
 /** Space that is reserved and not yet visible: write the data and the copied edges, then publish. QEMU: QCowL2Meta. */
 export interface Allocation {
   readonly child: BlockChild;
@@ -497,35 +285,6 @@ export interface Allocation {
   commit(): MaybePromise<void>;
   /** Gives the space back: the write failed. */
   abort(): MaybePromise<void>;
-}
-
-// ── Results ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-export type CheckFix = 'none' | 'leaks' | 'all';
-
-export interface CheckFinding {
-  readonly kind: 'corruption' | 'leak' | 'error';
-  /** In qemu-img's words where it has words for it. */
-  readonly message: string;
-  readonly hostOffset?: number;
-  readonly fixed: boolean;
-}
-
-/** QEMU: BdrvCheckResult and ImageCheck. */
-export interface CheckResult {
-  readonly corruptions: number;
-  readonly leaks: number;
-  readonly checkErrors: number;
-  readonly corruptionsFixed: number;
-  readonly leaksFixed: number;
-  /** Bytes: where the last used cluster ends in the file. */
-  readonly imageEndOffset: number;
-  readonly totalClusters: number;
-  readonly allocatedClusters: number;
-  readonly fragmentedClusters: number;
-  readonly compressedClusters: number;
-  /** The first ones; there is a limit. The counts above are complete. */
-  readonly findings: readonly CheckFinding[];
 }
 
 export interface FormatInfo {
