@@ -39,7 +39,12 @@ export async function qemuWithSecrets(
 
 /** `--image-opts` for a qcow2 image. */
 export function qcow2Opts(path: string, secret: SecretId = 'first'): string[] {
-  return ['--image-opts', `driver=qcow2,file.filename=${path},encrypt.key-secret=${secret}`];
+  return encryptedOpts('qcow2', path, secret);
+}
+
+/** `--image-opts` for an image of a format that has encryption inside. */
+export function encryptedOpts(driver: 'qcow' | 'qcow2', path: string, secret: SecretId = 'first'): string[] {
+  return ['--image-opts', `driver=${driver},file.filename=${path},encrypt.key-secret=${secret}`];
 }
 
 /** `--image-opts` for a LUKS image. */

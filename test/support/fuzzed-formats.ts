@@ -8,21 +8,22 @@ import {
   MIN_ITERATIONS,
   SLOT_FIELD,
 } from '../../src/block/crypto/luks/layout.ts';
-import { TEST_SECRET } from './driver-contexts.ts';
-import { patternedBytes, type Random } from './random.ts';
+import { compressibleBytes, patternedBytes, Random } from './random.ts';
 import { LastingStorage, makeImage, openDisk } from './scenario.ts';
 import { testedFormats, type TestedFormat } from './tested-formats.ts';
 
 const SAMPLE_BYTES = 128 * 1024;
 
-async function writtenSample({ driver, create, open }: TestedFormat, random: Random): Promise<Uint8Array> {
+async function writtenSample({ driver, create, open, compresses }: TestedFormat, random: Random): Promise<Uint8Array> {
   const content = await makeImage(driver, { size: SAMPLE_BYTES, ...create(random) });
   const storage = new LastingStorage({ initial: content });
   const { graph, disk } = await openDisk(driver, storage, open?.(random));
   for (let write = 1; write <= 6; write++) {
     const offset = random.below(disk.length / 512) * 512;
     const length = Math.min(disk.length - offset, 512 * random.between(1, 16));
-    await disk.write(offset, patternedBytes(write, offset, length).slice());
+    const compressed = compresses === true && random.chance(0.5);
+    const data = compressed ? compressibleBytes(write, offset, length) : patternedBytes(write, offset, length);
+    await disk.write(offset, data.slice(), { compressed });
   }
   await graph.close(disk);
   return storage.content.toBytes();
@@ -42,6 +43,7 @@ export const fuzzedFormats: readonly FuzzedFormat[] = [
   ...testedFormats.map((format) => ({
     driver: format.driver,
     sample: (random: Random) => writtenSample(format, random),
-    ...(format.driver.name === 'luks' && { open: { 'key-secret': TEST_SECRET }, bound: boundIterations }),
+    ...(format.open !== undefined && { open: format.open(new Random(0)) }),
+    ...(format.driver.name === 'luks' && { bound: boundIterations }),
   })),
 ];

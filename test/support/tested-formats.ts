@@ -4,6 +4,7 @@
  */
 import type { FormatDriver, Storage } from '../../src/block/driver.ts';
 import { luks } from '../../src/block/format/luks/driver.ts';
+import { qcow } from '../../src/block/format/qcow/driver.ts';
 import { qed } from '../../src/block/format/qed/driver.ts';
 import { raw } from '../../src/block/format/raw/driver.ts';
 import { checkImage } from '../../src/block/image/check.ts';
@@ -46,6 +47,8 @@ export interface TestedFormat {
   readonly boundaries: readonly number[];
   /** Operations that its disks cannot do. `resize` and `discard` are left out by themselves where the driver has none. */
   readonly without?: readonly Verb[];
+  /** Any part of its disks can be written compressed. */
+  readonly compresses?: true;
   /** Its disks can be made larger, but not smaller. */
   readonly grows?: true;
   /** Looks at the end of its file, so that storage which takes whole blocks only is none for it. */
@@ -61,6 +64,15 @@ export interface TestedFormat {
 export const testedFormats: readonly TestedFormat[] = [
   // A raw disk is as long as its file: what alignment pads, and what a cut leaves of a change of size, changes the disk's size.
   { driver: raw, create: () => ({}), sizeUnit: 4096, boundaries: [4096], without: ['resize'] },
+  { driver: qcow, create: () => ({}), boundaries: [4096, 2 * 2 ** 20], compresses: true },
+  {
+    driver: qcow,
+    name: 'qcow encrypted',
+    create: () => ({ 'encrypt.format': 'aes', 'encrypt.key-secret': TEST_SECRET }),
+    open: () => ({ encrypt: { 'key-secret': TEST_SECRET } }),
+    boundaries: [4096, 2 * 2 ** 20],
+    interopElsewhere: true,
+  },
   {
     driver: qed,
     create: (random) => ({ cluster_size: random.pick([4096, 4096, 8192, 65_536]), table_size: random.pick([2, 2, 4]) }),
@@ -119,6 +131,8 @@ export const testedFormats: readonly TestedFormat[] = [
 ];
 
 const WEIGHTS = { write: 10, read: 2, zero: 4, discard: 3, flush: 3, reopen: 1, resize: 1 } as const;
+/** Besides those, where the format can. */
+const COMPRESS_WEIGHT = 5;
 
 /** A format for the simulations. */
 export function subjectOf(format: TestedFormat): Subject {
@@ -149,8 +163,9 @@ function chooseScenario(format: TestedFormat, random: Random, choice: ScenarioCh
     driver.capabilities.backing && format.bases !== 'none' && random.chance(0.4) ? chooseBase(random, size) : undefined;
   const waits = random.chance(0.5);
   const left = new Set<Verb>([...without, ...(driver.capabilities.resize ? [] : ['resize' as const])]);
+  const own = format.compresses === true ? { compress: COMPRESS_WEIGHT } : {};
   const weights = Object.fromEntries(
-    Object.entries(choice.weights ?? WEIGHTS).filter(([verb]) => !left.has(verb as Verb)),
+    Object.entries({ ...(choice.weights ?? WEIGHTS), ...own }).filter(([verb]) => !left.has(verb as Verb)),
   );
   return {
     create: {

@@ -1,5 +1,6 @@
 import type { FormatDriver } from '../driver.ts';
 import { luks } from './luks/driver.ts';
+import { qcow } from './qcow/driver.ts';
 import { qcow2 } from './qcow2/driver.ts';
 import { qed } from './qed/driver.ts';
 import { raw } from './raw/driver.ts';
@@ -10,6 +11,7 @@ import { vpc } from './vpc/driver.ts';
 /** Every format, in the order in which probing prefers them when two are equally sure. */
 export const formatDrivers: readonly FormatDriver[] = [
   qcow2,
+  qcow,
   qed,
   vdi,
   vmdk,

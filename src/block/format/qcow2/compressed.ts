@@ -5,6 +5,7 @@
  */
 import { chain, settle, start, type Co, type MaybePromise } from '../../co.ts';
 import { BlockError } from '../../error.ts';
+import { decompressCluster as decompress } from '../shared/compressed-cluster.ts';
 import { DecodedUnits } from '../shared/decoded-units.ts';
 import { readEntry } from './entries.ts';
 import type { ClusterEntry } from './l2-entry.ts';
@@ -17,41 +18,13 @@ import type { Metadata } from './metadata.ts';
  * @param output as long as a cluster
  * @throws BlockError `corrupt` when the bytes are not there or are no cluster, and what the storage throws
  */
-export function* decompressCluster(
-  metadata: Metadata,
+export function decompressCluster(
+  { file, settings }: Metadata,
   entry: ClusterEntry,
   guestOffset: number,
   output: Uint8Array,
 ): Co<void> {
-  const { file } = metadata;
-  const { hostOffset, storedLength } = entry;
-  if (hostOffset >= file.length) {
-    throw brokenCluster(
-      entry,
-      guestOffset,
-      `the file has only ${file.length} bytes: it was cut off, or is not all there`,
-    );
-  }
-  const data = new Uint8Array(storedLength);
-  yield* settle(file.read(hostOffset, data));
-  const { compressor } = metadata.settings;
-  try {
-    if (compressor.threads === undefined || file.synchronous) compressor.decompress(data, output);
-    else yield compressor.threads.decompress(data, output);
-  } catch (error) {
-    if (!(error instanceof BlockError)) throw error;
-    throw brokenCluster(entry, guestOffset, error.message, error);
-  }
-}
-
-function brokenCluster({ hostOffset, storedLength }: ClusterEntry, guestOffset: number, why: string, cause?: unknown) {
-  return new BlockError(
-    'corrupt',
-    `The guest cluster at offset ${guestOffset} is compressed, ${storedLength} bytes at ${hostOffset} in the file, and cannot ` +
-      `be read: ${why}`,
-    { offset: guestOffset },
-    cause === undefined ? {} : { cause },
-  );
+  return decompress(file, settings.compressor, entry, guestOffset, output);
 }
 
 /** Reads parts of compressed clusters, and keeps the last clusters: see `DecodedUnits`. */
