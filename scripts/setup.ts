@@ -34,6 +34,12 @@ const tools = {
     neededBy: 'the interop tests of LUKS',
     otherwise: 'put cryptsetup in the path',
   },
+  bzip2: {
+    debianPackage: 'bzip2',
+    programs: ['bzip2'],
+    neededBy: 'the tests of bzip2 and of dmg images',
+    otherwise: 'put bzip2 in the path',
+  },
   ext4: {
     debianPackage: 'e2fsprogs',
     programs: ['e2fsck', 'debugfs'],

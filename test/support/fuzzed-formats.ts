@@ -8,6 +8,10 @@ import {
   MIN_ITERATIONS,
   SLOT_FIELD,
 } from '../../src/block/crypto/luks/layout.ts';
+import { cdraw } from '../../src/block/format/cdraw/driver.ts';
+import { dmg } from '../../src/block/format/dmg/driver.ts';
+import { buildCdRaw } from './cdraw-builder.ts';
+import { buildDmg, type BuiltKind } from './dmg-builder.ts';
 import { compressibleBytes, patternedBytes, Random } from './random.ts';
 import { LastingStorage, makeImage, openDisk } from './scenario.ts';
 import { testedFormats, type TestedFormat } from './tested-formats.ts';
@@ -39,6 +43,16 @@ function boundIterations(image: Uint8Array): void {
   }
 }
 
+const DMG_KINDS: readonly BuiltKind[] = ['zlib', 'adc', 'lzfse', 'raw', 'zero'];
+
+async function dmgSample(random: Random): Promise<Uint8Array> {
+  const chunks = Array.from({ length: random.between(3, 8) }, (_, index) => {
+    const data = patternedBytes(index + 1, 0, 512 * random.between(1, 8)).slice();
+    return { kind: random.pick(DMG_KINDS), data };
+  });
+  return buildDmg([chunks], random.pick(['plist', 'fork'])).bytes;
+}
+
 export const fuzzedFormats: readonly FuzzedFormat[] = [
   ...testedFormats.map((format) => ({
     driver: format.driver,
@@ -46,4 +60,9 @@ export const fuzzedFormats: readonly FuzzedFormat[] = [
     ...(format.open !== undefined && { open: format.open(new Random(0)) }),
     ...(format.driver.name === 'luks' && { bound: boundIterations }),
   })),
+  { driver: dmg, sample: dmgSample },
+  {
+    driver: cdraw,
+    sample: async () => buildCdRaw(patternedBytes(1, 0, 30_000), (sector) => (sector % 2 === 0 ? 'mode1' : 'form1')),
+  },
 ];

@@ -1,4 +1,6 @@
 import type { FormatDriver } from '../driver.ts';
+import { cdraw } from './cdraw/driver.ts';
+import { dmg } from './dmg/driver.ts';
 import { luks } from './luks/driver.ts';
 import { qcow } from './qcow/driver.ts';
 import { qcow2 } from './qcow2/driver.ts';
@@ -17,6 +19,8 @@ export const formatDrivers: readonly FormatDriver[] = [
   vmdk,
   vpc,
   luks,
+  dmg,
+  cdraw,
   // Anything can be raw.
   raw,
 ];

@@ -1,0 +1,43 @@
+/**
+ * `dmg`: Apple's disk images, read-only: chunks that are stored as they are, left out, or compressed with zlib (UDZO), bzip2
+ * (UDBZ), LZFSE (ULFO) or ADC (UDCO), with their tables in a property list or a resource fork.
+ *
+ * Source: see layout.ts.
+ */
+import { settle, type Co } from '../../co.ts';
+import type { FormatDriver, FormatImage } from '../../driver.ts';
+import { DmgImage } from './image.ts';
+import { TRAILER_LENGTH } from './layout.ts';
+import { readChunks } from './tables.ts';
+import { findTrailer, readTrailer } from './trailer.ts';
+
+export const dmg: FormatDriver<Record<string, never>, Record<string, never>> = {
+  kind: 'format',
+  name: 'dmg',
+  capabilities: {
+    write: false,
+    create: false,
+    backing: false,
+    snapshots: false,
+    bitmaps: false,
+    check: false,
+    repair: false,
+    resize: false,
+    compress: false,
+  },
+  openOptions: {},
+  createOptions: {},
+
+  /** QEMU goes by the name alone. Without a trailer such a file is a plain disk. */
+  probe({ tail, filename }) {
+    const at = findTrailer(tail);
+    if (at < 0) return 0;
+    if (/\.dmg$/i.test(filename)) return 60;
+    return new DataView(tail.buffer, tail.byteOffset + at).getUint32(8) === TRAILER_LENGTH ? 50 : 2;
+  },
+
+  *open({ file, compression }): Co<FormatImage> {
+    const chunks = yield* readChunks(file, yield* readTrailer(file));
+    return new DmgImage(file, chunks, yield* settle(compression.load('deflate')));
+  },
+};
