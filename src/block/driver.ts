@@ -160,6 +160,8 @@ export interface FormatImage {
   readonly hasZeroInit: boolean;
   /** The image is its file byte for byte (`raw`): what the file knows of its holes is true of the disk. QEMU: BDRV_BLOCK_RECURSE. */
   readonly statusFromFile?: boolean;
+  /** Data may lie in holes of a child, which is asked then: extents of a fixed size. QEMU: BDRV_BLOCK_RECURSE. */
+  readonly dataInHoles?: boolean;
 
   /**
    * What the guest range starting at `offset` is in this layer. No I/O when the table is in the cache.

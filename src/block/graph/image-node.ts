@@ -184,6 +184,7 @@ export class ImageNode extends BlockNode implements ImageLayer {
    * at once, and only where nothing changes: asking for each cluster costs a system call.
    */
   *#mayHoldHoles(): Co<boolean> {
+    if (this.image.dataInHoles === true) return true;
     if (!this.readOnly) return false;
     if (this.#holes === undefined) {
       const file = this.children.get('file');

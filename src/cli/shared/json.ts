@@ -14,6 +14,8 @@ const KEY_ORDER: readonly string[] = [
   // Check, info.
   ...['image-end-offset', 'compressed-clusters', 'total-clusters', 'corruptions-fixed', 'corruptions', 'check-errors'],
   ...['leaks-fixed', 'leaks', 'allocated-clusters'],
+  // An extent of VMDK.
+  ...['compressed'],
   ...['snapshots', 'backing-filename-format', 'virtual-size', 'filename', 'cluster-size', 'format', 'cipher-mode'],
   ...['slots', 'payload-offset', 'master-key-iters', 'fragmented-clusters', 'actual-size', 'format-specific'],
   ...['full-backing-filename', 'encrypted', 'backing-filename', 'dirty-flag', 'type', 'data'],

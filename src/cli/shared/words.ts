@@ -103,6 +103,8 @@ export function ownMessage(error: BlockError): string {
   const notOneOf = /^Option '(.*?)' of .* must be one of .*, not '(.*)'$/.exec(message);
   // The option has had two names, and QEMU's tools answer with the newer one.
   if (notOneOf !== null) {
+    // QEMU looks at these itself, its option parser does not.
+    if (message.includes(" of format 'vmdk' ")) return `invalid parameter value: ${notOneOf[2]}`;
     const name = notOneOf[1] === 'compat' ? 'version' : notOneOf[1];
     return `Parameter '${name}' does not accept value '${notOneOf[2]}'`;
   }

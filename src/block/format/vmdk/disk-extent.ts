@@ -19,6 +19,8 @@ export interface DiskExtent {
   /** Bytes; undefined: it has no grains. */
   readonly grainSize?: number | undefined;
   readonly compressed?: boolean;
+  /** Its data may lie in holes of its file. */
+  readonly dataInHoles?: true;
   /** Why it cannot be written, if it is so. */
   readonly readOnlyBecause?: string | undefined;
   /** @param writable whether data may be written in place now */
@@ -54,6 +56,7 @@ export function inPlace(child: BlockChild, hostOffset: number, length: number): 
 
 /** Guest bytes as they are, from an offset of a file on. */
 export class FlatExtent implements DiskExtent {
+  readonly dataInHoles = true;
   readonly length: number;
   readonly facts: ExtentFacts;
   readonly readOnlyBecause: string | undefined;

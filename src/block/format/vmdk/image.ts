@@ -27,6 +27,7 @@ export class VmdkImage implements FormatImage {
   readonly limits: BlockLimits;
   readonly allocationUnit: number;
   readonly hasZeroInit = true;
+  readonly dataInHoles: boolean;
   readonly virtualSize: number;
   readonly #extents: readonly OpenedExtent[];
   readonly #descriptor: DescriptorFile;
@@ -43,6 +44,7 @@ export class VmdkImage implements FormatImage {
     this.#readOnly = readOnly;
     this.virtualSize = last === undefined ? 0 : last.start + last.extent.length;
     this.allocationUnit = Math.max(1, ...extents.map(({ extent }) => extent.grainSize ?? 1));
+    this.dataInHoles = extents.some(({ extent }) => extent.dataInHoles === true);
     this.limits = { ...BYTE_LIMITS, writeZeroesAlignment: this.allocationUnit };
   }
 
@@ -193,11 +195,11 @@ export class VmdkImage implements FormatImage {
 /** QEMU: VmdkExtentInfo. */
 function extentInfo({ facts, length, grainSize, compressed }: DiskExtent): Readonly<Record<string, unknown>> {
   return {
-    filename: facts.filename,
-    format: facts.format,
-    'virtual-size': length,
-    ...(grainSize === undefined ? {} : { 'cluster-size': grainSize }),
     ...(compressed === true ? { compressed } : {}),
+    'virtual-size': length,
+    filename: facts.filename,
+    ...(grainSize === undefined ? {} : { 'cluster-size': grainSize }),
+    format: facts.format,
   };
 }
 

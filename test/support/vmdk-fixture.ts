@@ -1,0 +1,96 @@
+/** VMDK images of every kind: made by QEMU's tools where they can, and else put together here, byte by byte, by VMware's documents. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { COWD, COWD_ENTRIES_PER_TABLE, COWD_VERSION } from '../../src/block/format/vmdk/layout.ts';
+import { qemuImg, qemuIo } from './qemu.ts';
+
+export const SUBFORMATS = [
+  'monolithicSparse',
+  'monolithicFlat',
+  'twoGbMaxExtentSparse',
+  'twoGbMaxExtentFlat',
+  'streamOptimized',
+] as const;
+
+const SECTOR = 512;
+
+/** The text of a descriptor with given lines for its extents. */
+export function descriptorText(createType: string, extents: readonly string[], more: readonly string[] = []): string {
+  return [
+    '# Disk DescriptorFile',
+    'version=1',
+    'CID=0badcafe',
+    'parentCID=ffffffff',
+    `createType="${createType}"`,
+    ...more,
+    '',
+    '# Extent description',
+    ...extents,
+    '',
+    '# The Disk Data Base',
+    '#DDB',
+    '',
+    'ddb.adapterType = "lsilogic"',
+    '',
+  ].join('\n');
+}
+
+/**
+ * A COWD extent, as ESX servers make them for `vmfsSparse` disks.
+ *
+ * @param grains the byte that each grain is filled with; undefined: it is not there
+ * @param grainSectors one sector on ESX servers, more in old hosted products
+ */
+export function cowdExtent(grains: readonly (number | undefined)[], grainSectors = 1): Uint8Array<ArrayBuffer> {
+  const directory = 4;
+  const table = 5;
+  const data = table + (COWD_ENTRIES_PER_TABLE * 4) / SECTOR;
+  const stored = grains.filter((value) => value !== undefined).length;
+  const bytes = new Uint8Array((data + stored * grainSectors) * SECTOR);
+  const view = new DataView(bytes.buffer);
+  bytes.set(new TextEncoder().encode('COWD'));
+  view.setUint32(COWD.version, COWD_VERSION, true);
+  view.setUint32(COWD.flags, 3, true);
+  view.setUint32(COWD.sectors, grains.length * grainSectors, true);
+  view.setUint32(COWD.grainSize, grainSectors, true);
+  view.setUint32(COWD.directory, directory, true);
+  view.setUint32(COWD.directoryEntries, 1, true);
+  view.setUint32(directory * SECTOR, table, true);
+  let next = data;
+  for (const [index, value] of grains.entries()) {
+    if (value === undefined) continue;
+    view.setUint32(table * SECTOR + index * 4, next, true);
+    bytes.fill(value, next * SECTOR, (next + grainSectors) * SECTOR);
+    next += grainSectors;
+  }
+  return bytes;
+}
+
+/** Fills a folder. Names say what is special about an image. */
+export async function makeVmdkFixture(folder: string): Promise<void> {
+  const file = (name: string) => join(folder, name);
+  const create = (name: string, options: string, ...args: string[]) =>
+    qemuImg('create', '-q', '-f', 'vmdk', ...(options === '' ? [] : ['-o', options]), file(name), ...args);
+  for (const subformat of SUBFORMATS) {
+    await create(`${subformat}.vmdk`, `subformat=${subformat}`, '1600k');
+    const writes = ['write -P 1 0 64k', 'write -P 2 128k 192k', 'write -P 3 1536k 64k'];
+    await qemuIo(file(`${subformat}.vmdk`), 'vmdk', ...writes);
+  }
+  await create('odd.vmdk', 'subformat=streamOptimized', '1000k');
+  await qemuIo(file('odd.vmdk'), 'vmdk', 'write -P 7 960k 40k', 'write -P 8 0 64k');
+  await create('large.vmdk', 'subformat=twoGbMaxExtentSparse', '5G');
+  await qemuIo(file('large.vmdk'), 'vmdk', 'write -P 4 2047M 2M', 'write -P 5 4500M 100k');
+  await create('zeroed.vmdk', 'zeroed_grain=on', '1M');
+  await qemuIo(file('zeroed.vmdk'), 'vmdk', 'write -P 1 0 256k', 'write -z 64k 64k', 'write -z 512k 128k');
+  await create('base.vmdk', '', '1M');
+  await qemuIo(file('base.vmdk'), 'vmdk', 'write -P 6 0 512k');
+  await qemuImg('create', '-q', '-f', 'vmdk', '-b', 'base.vmdk', '-F', 'vmdk', file('top.vmdk'));
+  await qemuIo(file('top.vmdk'), 'vmdk', 'write -P 7 64k 10k');
+  await qemuImg('create', '-q', '-f', 'raw', file('data.raw'), '1M');
+  await qemuIo(file('data.raw'), 'raw', 'write -P 1 0 64k', 'write -P 2 512k 200k');
+  writeFileSync(file('cowd.vmdk'), descriptorText('vmfsSparse', ['RW 96 VMFSSPARSE "cowd-delta.vmdk"']));
+  const grains = Array.from({ length: 96 }, (_, index) => (index % 3 === 0 ? undefined : index));
+  writeFileSync(file('cowd-delta.vmdk'), cowdExtent(grains));
+  writeFileSync(file('esx.vmdk'), descriptorText('vmfs', ['RW 128 VMFS "esx-flat.vmdk"']));
+  writeFileSync(file('esx-flat.vmdk'), new Uint8Array(128 * SECTOR).fill(9));
+}
