@@ -154,6 +154,8 @@ export interface FormatImage {
   readonly allocationUnit: number;
   /** Bytes that `markZero` can make zero on their own; missing: an allocation unit. */
   readonly zeroUnit?: number;
+  /** Units are stored compressed only: jobs that fill an image should write whole ones so. QEMU: needs_compressed_writes. */
+  readonly needsCompressedWrites?: boolean;
   /** The backing file that the header names, or undefined. */
   readonly backing: FileReference | undefined;
   /** Whether bytes that no layer holds are zero (always so, but for a preallocated raw device). QEMU: has_zero_init. */

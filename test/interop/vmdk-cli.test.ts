@@ -21,6 +21,9 @@ ${SUBFORMATS.map(
   convert -O qcow2 large.vmdk x.qcow2 => x.qcow2
   info --output=json ./odd.vmdk
   convert -O raw odd.vmdk x.raw => x.raw
+  info --output=json footer.vmdk
+  map --output=json footer.vmdk
+  convert -O raw footer.vmdk x.raw => x.raw
   map --output=json zeroed.vmdk
   info --output=json zeroed.vmdk
   info top.vmdk

@@ -1,7 +1,15 @@
 /** VMDK images of every kind: made by QEMU's tools where they can, and else put together here, byte by byte, by VMware's documents. */
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { COWD, COWD_ENTRIES_PER_TABLE, COWD_VERSION } from '../../src/block/format/vmdk/layout.ts';
+import {
+  COWD,
+  COWD_ENTRIES_PER_TABLE,
+  COWD_VERSION,
+  DIRECTORY_AT_END,
+  MARKER,
+  MARKER_FOOTER,
+  SPARSE,
+} from '../../src/block/format/vmdk/layout.ts';
 import { qemuImg, qemuIo } from './qemu.ts';
 
 export const SUBFORMATS = [
@@ -66,6 +74,21 @@ export function cowdExtent(grains: readonly (number | undefined)[], grainSectors
   return bytes;
 }
 
+/**
+ * A streamOptimized image as VMware's own tools write them: the directory's place is not known when the header is written, so it stands
+ * in a footer.
+ */
+export function withFooter(image: Uint8Array): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(image.length + 3 * SECTOR);
+  bytes.set(image);
+  const view = new DataView(bytes.buffer);
+  view.setBigUint64(image.length + MARKER.value, 1n, true);
+  view.setUint32(image.length + MARKER.type, MARKER_FOOTER, true);
+  bytes.set(image.subarray(0, SECTOR), image.length + SECTOR);
+  view.setBigUint64(SPARSE.directory, DIRECTORY_AT_END, true);
+  return bytes;
+}
+
 /** Fills a folder. Names say what is special about an image. */
 export async function makeVmdkFixture(folder: string): Promise<void> {
   const file = (name: string) => join(folder, name);
@@ -78,6 +101,7 @@ export async function makeVmdkFixture(folder: string): Promise<void> {
   }
   await create('odd.vmdk', 'subformat=streamOptimized', '1000k');
   await qemuIo(file('odd.vmdk'), 'vmdk', 'write -P 7 960k 40k', 'write -P 8 0 64k');
+  writeFileSync(file('footer.vmdk'), withFooter(readFileSync(file('odd.vmdk'))));
   await create('large.vmdk', 'subformat=twoGbMaxExtentSparse', '5G');
   await qemuIo(file('large.vmdk'), 'vmdk', 'write -P 4 2047M 2M', 'write -P 5 4500M 100k');
   await create('zeroed.vmdk', 'zeroed_grain=on', '1M');

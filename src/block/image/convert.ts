@@ -96,8 +96,10 @@ function requireCompression(graph: BlockGraph, format: string): void {
 }
 
 function copySettings(source: BlockNode, target: BlockBackend, settings: CopyDiskSettings): CopySettings {
-  const { sparseSize = 4096, compress = false, onBacking = false, progress: _, ...others } = settings;
-  const unit = target.node instanceof ImageNode ? target.node.image.allocationUnit : 1;
+  const { sparseSize = 4096, onBacking = false, progress: _, ...others } = settings;
+  const image = target.node instanceof ImageNode ? target.node.image : undefined;
+  const unit = image?.allocationUnit ?? 1;
+  const compress = settings.compress === true || image?.needsCompressedWrites === true;
   return {
     ...others,
     detectZeroes: sparseSize > 0,

@@ -90,7 +90,7 @@ export class FlatExtent implements DiskExtent {
 /** Zeroes that are stored nowhere. */
 export class ZeroExtent implements DiskExtent {
   readonly length: number;
-  readonly facts: ExtentFacts = { filename: '', format: 'ZERO' };
+  readonly facts: ExtentFacts = { filename: 'ZERO', format: 'ZERO' };
   readonly readOnlyBecause = 'an extent of zeroes has no place for data';
 
   constructor(length: number) {

@@ -28,6 +28,7 @@ export class VmdkImage implements FormatImage {
   readonly allocationUnit: number;
   readonly hasZeroInit = true;
   readonly dataInHoles: boolean;
+  readonly needsCompressedWrites: boolean;
   readonly virtualSize: number;
   readonly #extents: readonly OpenedExtent[];
   readonly #descriptor: DescriptorFile;
@@ -45,6 +46,7 @@ export class VmdkImage implements FormatImage {
     this.virtualSize = last === undefined ? 0 : last.start + last.extent.length;
     this.allocationUnit = Math.max(1, ...extents.map(({ extent }) => extent.grainSize ?? 1));
     this.dataInHoles = extents.some(({ extent }) => extent.dataInHoles === true);
+    this.needsCompressedWrites = extents.some(({ extent }) => extent.compressed === true);
     this.limits = { ...BYTE_LIMITS, writeZeroesAlignment: this.allocationUnit };
   }
 

@@ -36,7 +36,7 @@ export function* openImage(context: OpenContext): Co<FormatImage> {
   const header = yield* readSparseHeader(file);
   if (header.descriptorOffset === 0) throw withoutDescriptor();
   const descriptor = yield* DescriptorFile.read(file, header.descriptorOffset, header.descriptorSize);
-  if (header.capacity === 0 && descriptor.descriptor.extentLines.length > 0) {
+  if (header.capacity === 0 && extentsOf(descriptor.descriptor).length > 0) {
     return yield* openDescribed(context, descriptor);
   }
   const facts: ExtentFacts = { filename: file.filename ?? '', format: '' };
