@@ -10,6 +10,7 @@ import { imageMap } from '../../src/block/image/map.ts';
 import { patternedBytes, Random } from '../support/random.ts';
 import { LastingStorage, openDisk, type OpenedDisk } from '../support/scenario.ts';
 import type { SoakCounts } from '../support/soak.ts';
+import { SparseBytes } from '../support/sparse-bytes.ts';
 
 /** A case that takes longer is a defect: all work is bounded by the file, and that has less than a megabyte. */
 const MAX_CASE_SECONDS = 10;
@@ -20,9 +21,11 @@ const MAX_MAPPED_BYTES = 2 ** 30;
 
 export interface FuzzedFormat {
   readonly driver: FormatDriver;
-  /** A small valid image with data in it. */
-  sample(random: Random): Promise<Uint8Array>;
-  /** Where its metadata is, so that damage lands there more often than not. Default: the first and last 4 KiB. */
+  /** Where it is not the driver's. */
+  readonly name?: string | undefined;
+  /** A small valid image with data in it, and the file beside it if it has one. */
+  sample(random: Random): Promise<SparseBytes | Uint8Array>;
+  /** Where its metadata is (of either file), so that damage lands there more often than not. Default: the first and last 4 KiB. */
   places?(image: Uint8Array): readonly { readonly offset: number; readonly length: number }[];
   /** Makes checksums right again, so that damage is not turned away at the door. Some of the cases are mended. */
   mend?(image: Uint8Array): void;
@@ -75,6 +78,16 @@ function mutate(image: Uint8Array, format: FuzzedFormat, random: Random): Uint8A
   return random.chance(0.1) ? bytes.slice(0, random.below(bytes.length)) : bytes;
 }
 
+/** One of the files of a sample damaged, the other as it is. */
+function damagedFiles(sample: SparseBytes, format: FuzzedFormat, random: Random): SparseBytes {
+  const { beside } = sample;
+  const inside = beside === undefined || random.chance(0.4);
+  const content = inside ? SparseBytes.from(mutate(sample.toBytes(), format, random)) : sample.copy();
+  if (beside !== undefined)
+    content.beside = inside ? beside : SparseBytes.from(mutate(beside.toBytes(), format, random));
+  return content;
+}
+
 /** Does a step that may fail, but only with a BlockError that is no defect's. @returns undefined if it failed */
 async function step<T>(name: string, body: () => Promise<T>): Promise<T | undefined> {
   const began = performance.now();
@@ -106,10 +119,11 @@ async function use({ graph, disk }: OpenedDisk, random: Random): Promise<void> {
   await step('close', () => graph.close(disk));
 }
 
-async function exercise(format: FuzzedFormat, bytes: Uint8Array, random: Random): Promise<{ opened: number }> {
+async function exercise(format: FuzzedFormat, content: SparseBytes, random: Random): Promise<{ opened: number }> {
   const { driver } = format;
+  const bytes = content.toBytes();
   driver.probe({ head: bytes.subarray(0, 4096), tail: bytes.subarray(-4096), size: bytes.length, filename: 'a' });
-  const storage = new LastingStorage({ initial: bytes });
+  const storage = new LastingStorage({ initial: content });
   const options = openOptions(format);
   let opened = 0;
   const disk = await step('open', () => openDisk(driver, storage, options));
@@ -117,7 +131,7 @@ async function exercise(format: FuzzedFormat, bytes: Uint8Array, random: Random)
     opened = 1;
     await use(disk, random);
   }
-  if (driver.capabilities.check) await repair(format, bytes, random);
+  if (driver.capabilities.check) await repair(format, content, random);
   if (storage.content.storedBytes > MAX_STORED_BYTES)
     throw new Error(`${storage.content.storedBytes} bytes are stored`);
   return { opened };
@@ -128,9 +142,9 @@ function openOptions({ driver, open }: FuzzedFormat): Readonly<Record<string, un
   return driver.capabilities.write ? { ...open } : { ...open, 'read-only': true };
 }
 
-async function repair(format: FuzzedFormat, bytes: Uint8Array, random: Random): Promise<void> {
+async function repair(format: FuzzedFormat, content: SparseBytes, random: Random): Promise<void> {
   const { driver } = format;
-  const storage = new LastingStorage({ initial: bytes });
+  const storage = new LastingStorage({ initial: content });
   const found = await step('open to check', () => openDisk(driver, storage, openOptions(format)));
   if (found === undefined) return;
   const fix = found.disk.readOnly || !driver.capabilities.repair ? 'none' : 'all';
@@ -145,14 +159,17 @@ async function repair(format: FuzzedFormat, bytes: Uint8Array, random: Random): 
 /** @param cases how many images; one in so many opens. @throws when anything but a BlockError comes out, or a limit is passed */
 export async function runFormatFuzz(format: FuzzedFormat, seed: number, cases: number): Promise<SoakCounts> {
   const random = new Random(seed);
-  const image = await format.sample(random);
+  const given = await format.sample(random);
+  const sample = given instanceof SparseBytes ? given : SparseBytes.from(given);
   let opened = 0;
   for (let number = 0; number < cases; number++) {
-    const bytes = mutate(image, format, random);
+    const content = damagedFiles(sample, format, random);
     try {
-      opened += (await exercise(format, bytes, random.fork())).opened;
+      opened += (await exercise(format, content, random.fork())).opened;
     } catch (error) {
-      throw new Error(`${format.driver.name} seed ${seed}, case ${number}: ${String(error)}`, { cause: error });
+      throw new Error(`${format.name ?? format.driver.name} seed ${seed}, case ${number}: ${String(error)}`, {
+        cause: error,
+      });
     }
   }
   return { images: cases, opened };

@@ -6,13 +6,16 @@ const CASES = 20_000;
 const CASES_PER_SEED = 100;
 const FIRST_SEED = 30_000;
 
-describe.each(fuzzedFormats.map((format) => ({ name: format.driver.name, format })))('hostile $name', ({ format }) => {
-  it(`images end in BlockErrors: ${CASES} of them, seeds from ${FIRST_SEED}`, async () => {
-    let opened = 0;
-    for (let seed = FIRST_SEED; seed < FIRST_SEED + CASES / CASES_PER_SEED; seed++) {
-      opened += (await runFormatFuzz(format, seed, CASES_PER_SEED))['opened']!;
-    }
-    // Damage that nothing gets past would prove nothing.
-    expect(opened).toBeGreaterThan(CASES / 20);
-  });
-});
+describe.each(fuzzedFormats.map((format) => ({ name: format.name ?? format.driver.name, format })))(
+  'hostile $name',
+  ({ format }) => {
+    it(`images end in BlockErrors: ${CASES} of them, seeds from ${FIRST_SEED}`, async () => {
+      let opened = 0;
+      for (let seed = FIRST_SEED; seed < FIRST_SEED + CASES / CASES_PER_SEED; seed++) {
+        opened += (await runFormatFuzz(format, seed, CASES_PER_SEED))['opened']!;
+      }
+      // Damage that nothing gets past would prove nothing.
+      expect(opened).toBeGreaterThan(CASES / 20);
+    });
+  },
+);

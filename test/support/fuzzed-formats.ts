@@ -13,12 +13,18 @@ import { dmg } from '../../src/block/format/dmg/driver.ts';
 import { buildCdRaw } from './cdraw-builder.ts';
 import { buildDmg, type BuiltKind } from './dmg-builder.ts';
 import { compressibleBytes, patternedBytes, Random } from './random.ts';
+import { SPARSE } from '../../src/block/format/vmdk/layout.ts';
+import { magicOf } from '../../src/block/format/vmdk/sparse-header.ts';
+import { vmdk } from '../../src/block/format/vmdk/driver.ts';
+import { SparseBytes } from './sparse-bytes.ts';
+import { withFooter } from './vmdk-fixture.ts';
 import { LastingStorage, makeImage, openDisk } from './scenario.ts';
 import { testedFormats, type TestedFormat } from './tested-formats.ts';
 
 const SAMPLE_BYTES = 128 * 1024;
+const VMDK_GRAIN = 65_536;
 
-async function writtenSample({ driver, create, open, compresses }: TestedFormat, random: Random): Promise<Uint8Array> {
+async function writtenSample({ driver, create, open, compresses }: TestedFormat, random: Random): Promise<SparseBytes> {
   const content = await makeImage(driver, { size: SAMPLE_BYTES, ...create(random) });
   const storage = new LastingStorage({ initial: content });
   const { graph, disk } = await openDisk(driver, storage, open?.(random));
@@ -30,7 +36,33 @@ async function writtenSample({ driver, create, open, compresses }: TestedFormat,
     await disk.write(offset, data.slice(), { compressed });
   }
   await graph.close(disk);
-  return storage.content.toBytes();
+  return storage.content;
+}
+
+/** Each grain is written once, and some of the images have their directory at the end. */
+async function streamSample(random: Random): Promise<SparseBytes> {
+  const content = await makeImage(vmdk, { size: SAMPLE_BYTES * 2, subformat: 'streamOptimized' });
+  const storage = new LastingStorage({ initial: content });
+  const { graph, disk } = await openDisk(vmdk, storage);
+  for (const grain of [0, 2, 3])
+    await disk.write(grain * VMDK_GRAIN, compressibleBytes(grain + 1, 0, VMDK_GRAIN).slice());
+  await graph.close(disk);
+  return random.chance(0.5) ? storage.content : SparseBytes.from(withFooter(storage.content.toBytes()));
+}
+
+/** Header, descriptor, both directories and what of their tables is used; of a descriptor the text. */
+function vmdkPlaces(image: Uint8Array): { offset: number; length: number }[] {
+  if (magicOf(image) === undefined) return [{ offset: 0, length: image.length }];
+  const view = new DataView(image.buffer, image.byteOffset, image.byteLength);
+  const directories = [SPARSE.redundantDirectory, SPARSE.directory].map((at) => view.getUint32(at, true) * 512);
+  return [
+    { offset: 0, length: 80 },
+    { offset: 512, length: 400 },
+    ...directories.flatMap((offset) => [
+      { offset, length: 16 },
+      { offset: offset + 512, length: 32 },
+    ]),
+  ];
 }
 
 /** A header may ask for a minute's work, and gets it. These have no minutes: what is allowed becomes little. */
@@ -56,13 +88,16 @@ async function dmgSample(random: Random): Promise<Uint8Array> {
 export const fuzzedFormats: readonly FuzzedFormat[] = [
   ...testedFormats.map((format) => ({
     driver: format.driver,
+    name: format.name,
     sample: (random: Random) => writtenSample(format, random),
     ...(format.open !== undefined && { open: format.open(new Random(0)) }),
     ...(format.driver.name === 'luks' && { bound: boundIterations }),
+    ...(format.driver.name === 'vmdk' && { places: vmdkPlaces }),
   })),
   { driver: dmg, sample: dmgSample },
   {
     driver: cdraw,
     sample: async () => buildCdRaw(patternedBytes(1, 0, 30_000), (sector) => (sector % 2 === 0 ? 'mode1' : 'form1')),
   },
+  { driver: vmdk, name: 'vmdk, streamOptimized', sample: streamSample, places: vmdkPlaces },
 ];
