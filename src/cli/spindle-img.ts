@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** `spindle-img`: the process around the commands. */
-import { runCommand } from './img/main.ts';
+import { keepCompiledCode } from './shared/compiled-code.ts';
 import { processTerminal } from './shared/terminal.ts';
 
 const stop = new AbortController();
@@ -10,4 +10,6 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     stop.abort(signal);
   });
 }
+keepCompiledCode();
+const { runCommand } = await import('./img/main.ts');
 process.exitCode = await runCommand(process.argv.slice(2), processTerminal(stop.signal));

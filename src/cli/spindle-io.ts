@@ -1,11 +1,13 @@
 #!/usr/bin/env node
 /** `spindle-io`: the process around the commands. */
 import { createInterface } from 'node:readline';
-import { runIo } from './io/main.ts';
+import { keepCompiledCode } from './shared/compiled-code.ts';
 import { processTerminal } from './shared/terminal.ts';
 
 async function* typedLines(): AsyncGenerator<string, void> {
   yield* createInterface({ input: process.stdin, terminal: false });
 }
 
+keepCompiledCode();
+const { runIo } = await import('./io/main.ts');
 process.exitCode = await runIo(process.argv.slice(2), processTerminal(), typedLines());

@@ -1,6 +1,8 @@
 /** Compression by the libraries that Node brings, at once or on its threads. */
-import * as zlib from 'node:zlib';
+import { createRequire } from 'node:module';
 import { promisify } from 'node:util';
+import type * as nodeZlib from 'node:zlib';
+import type { ZlibOptions, ZstdOptions } from 'node:zlib';
 import type { CompressionMethod, CompressionSet, Compressor } from '../block/compression.ts';
 import { DEFLATE_MEMORY_LEVEL, DEFLATE_WINDOW_BITS } from '../codec/deflate.ts';
 import { shorter, streamTooLong, streamTooShort, wrongStream } from '../codec/errors.ts';
@@ -10,27 +12,38 @@ import { exactFrame } from '../codec/zstd-frame.ts';
 /** So much larger than the output is the buffer, or Node makes a second one to see whether there is more. */
 const SPARE_BYTES = 64;
 
+let loaded: typeof nodeZlib | undefined;
+
+/** Loaded with the first cluster that is compressed: most commands see none, and it takes some of the time that they take. */
+function zlib(): typeof nodeZlib {
+  loaded ??= createRequire(import.meta.url)('node:zlib') as typeof nodeZlib;
+  return loaded;
+}
+
 /** Node 20 has no zstd: there it is the portable one. */
-const hasZstd = typeof zlib.zstdCompressSync === 'function';
+const hasZstd = (): boolean => typeof zlib().zstdCompressSync === 'function';
 
 export const nodeCompression: CompressionSet = {
   load(method) {
     if (method === 'deflate') return deflate;
-    return hasZstd ? zstd : portableCompression.load(method);
+    return hasZstd() ? zstd : portableCompression.load(method);
   },
 };
 
-const inflateOnThread = promisify<zlib.InputType, zlib.ZlibOptions, Buffer>(zlib.inflateRaw);
-const deflateOnThread = promisify<zlib.InputType, zlib.ZlibOptions, Buffer>(zlib.deflateRaw);
+const onThread = <Options>(
+  work: (data: Uint8Array, options: Options, done: (error: Error | null, result: Buffer) => void) => void,
+  data: Uint8Array,
+  options: Options,
+): Promise<Buffer> => promisify(work)(data, options);
 
 /** A stream that only lacks its end has given all that was asked of it: no error then. */
-const inflateOptions = (size: number): zlib.ZlibOptions => ({
-  finishFlush: zlib.constants.Z_SYNC_FLUSH,
+const inflateOptions = (size: number): ZlibOptions => ({
+  finishFlush: zlib().constants.Z_SYNC_FLUSH,
   chunkSize: size + SPARE_BYTES,
   maxOutputLength: size,
 });
 
-const deflateOptions = (size: number): zlib.ZlibOptions => ({
+const deflateOptions = (size: number): ZlibOptions => ({
   windowBits: DEFLATE_WINDOW_BITS,
   memLevel: DEFLATE_MEMORY_LEVEL,
   chunkSize: size + SPARE_BYTES,
@@ -38,31 +51,41 @@ const deflateOptions = (size: number): zlib.ZlibOptions => ({
 
 const deflate: Compressor = {
   decompress(data, output) {
-    take('deflate', output, () => zlib.inflateRawSync(data, inflateOptions(output.length)));
+    take('deflate', output, () => zlib().inflateRawSync(data, inflateOptions(output.length)));
   },
-  compress: (data) => shorter(zlib.deflateRawSync(data, deflateOptions(data.length)), data),
+  compress: (data) => shorter(zlib().deflateRawSync(data, deflateOptions(data.length)), data),
   threads: {
-    async decompress(data, output) {
-      const content = inflateOnThread(data, inflateOptions(output.length));
-      await content.then(
-        (bytes) => take('deflate', output, () => bytes),
-        (error: unknown) => fail('deflate', output, error),
-      );
-    },
-    compress: async (data) => shorter(await deflateOnThread(data, deflateOptions(data.length)), data),
+    decompress: (data, output) =>
+      takeLater('deflate', output, onThread(zlib().inflateRaw, data, inflateOptions(output.length))),
+    compress: async (data) => shorter(await onThread(zlib().deflateRaw, data, deflateOptions(data.length)), data),
   },
 };
 
-const zstdOptions = (size: number): zlib.ZstdOptions => ({ chunkSize: size + SPARE_BYTES, maxOutputLength: size });
+const zstdOptions = (size: number): ZstdOptions => ({ chunkSize: size + SPARE_BYTES, maxOutputLength: size });
 
-/** Without threads: what Node does to hand a cluster over takes longer than zstd. */
 const zstd: Compressor = {
   decompress(data, output) {
     const frame = exactFrame(data, output.length);
-    take('zstd', output, () => zlib.zstdDecompressSync(frame, zstdOptions(output.length)));
+    take('zstd', output, () => zlib().zstdDecompressSync(frame, zstdOptions(output.length)));
   },
-  compress: (data) => shorter(zlib.zstdCompressSync(data, { chunkSize: data.length + SPARE_BYTES }), data),
+  compress: (data) => shorter(zlib().zstdCompressSync(data, { chunkSize: data.length + SPARE_BYTES }), data),
+  threads: {
+    async decompress(data, output) {
+      const frame = exactFrame(data, output.length);
+      await takeLater('zstd', output, onThread(zlib().zstdDecompress, frame, zstdOptions(output.length)));
+    },
+    // At once: what Node does to hand a cluster over takes longer than zstd does. `npm run bench -- compress`
+    compress: (data) => Promise.resolve(zstd.compress(data)),
+  },
 };
+
+/** What `take` does with bytes that are on their way. */
+async function takeLater(method: CompressionMethod, output: Uint8Array, content: Promise<Uint8Array>): Promise<void> {
+  await content.then(
+    (bytes) => take(method, output, () => bytes),
+    (error: unknown) => fail(method, output, error),
+  );
+}
 
 function take(method: CompressionMethod, output: Uint8Array, decode: () => Uint8Array): void {
   let bytes: Uint8Array;

@@ -2,11 +2,11 @@
  * Buffers that are used for the length of one request. A fresh buffer costs ten times the read that fills it, so they are kept
  * and used again; what is in them is garbage until it is written over.
  */
-import { ZERO_BUFFER_BYTES } from '../limits.ts';
+import { REQUEST_PARALLELISM, ZERO_BUFFER_BYTES } from '../limits.ts';
 
 const SMALLEST = 4096;
-/** Of each size, this many are kept. */
-const KEPT = 4;
+/** Of each size, this many are kept: as many as a copy has on their way. */
+const KEPT = REQUEST_PARALLELISM;
 
 export class BufferPool {
   readonly #free = new Map<number, Uint8Array[]>();

@@ -46,6 +46,9 @@ function showOptions(session: Session, format: string, withFile: boolean): numbe
   return 0;
 }
 
+/** Reading ahead goes on while other pieces are decompressed, compressed and written. */
+const ON_THREADS = { aio: 'threads' } as const;
+
 async function openSources(session: Session, given: Given, request: ConvertRequest): Promise<BlockBackend[]> {
   const snapshot = given.value('l');
   if (snapshot !== undefined && request.sources.length > 1) {
@@ -53,7 +56,8 @@ async function openSources(session: Session, given: Given, request: ConvertReque
   }
   const sources: BlockBackend[] = [];
   for (const name of request.sources) {
-    sources.push(await session.open(imageNamed(given, name, 'f'), { readOnly: true, forceShare: given.has('U') }));
+    const image = imageNamed(given, name, 'f');
+    sources.push(await session.open(image, { readOnly: true, forceShare: given.has('U'), fileOptions: ON_THREADS }));
   }
   if (snapshot !== undefined) await loadSnapshot(sources[0]!, snapshot);
   return sources;
@@ -166,7 +170,7 @@ function targetSettings(request: ConvertRequest, values: CreateValues) {
   const secret = values['encrypt.key-secret'];
   return {
     readOnly: false,
-    fileOptions: { cache: { 'no-flush': request.cache.noFlush } },
+    fileOptions: { ...ON_THREADS, cache: { 'no-flush': request.cache.noFlush } },
     ...(secret === undefined ? {} : { options: { encrypt: { 'key-secret': secret } } }),
   };
 }

@@ -12,12 +12,14 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import type { MaybePromise } from '../../../src/block/co.ts';
 import { fromSystemError } from '../../../src/block/protocol/file/errors.ts';
 import { fileProtocol } from '../../../src/block/protocol/file/index.ts';
 import { registerWritableSuite } from '../../conformance/storage-suite.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'spindle-file-'));
 let files = 0;
+const settled = async (request: MaybePromise<void>) => await request;
 const at = (name: string) => join(folder, name);
 const open = (filename: string, readOnly = false) => fileProtocol.open({ filename }, { readOnly });
 
@@ -36,6 +38,40 @@ describe('file', () => {
     },
     test,
   );
+
+  registerWritableSuite(
+    {
+      driver: fileProtocol,
+      synchronous: false,
+      chunkBytes: 65536,
+      farOffset: 2 ** 36 + 512,
+      fresh: (label) => ({ filename: at(`${label.replaceAll('/', '-')}-${files++}`), aio: 'threads' as const }),
+    },
+    test,
+  );
+
+  test('on threads, several long requests are on their way at a time, and none fails unheard', async () => {
+    const piece = 512 * 1024;
+    const pieces = Array.from({ length: 8 }, (_, index) => new Uint8Array(piece).fill(index + 1));
+    await fileProtocol.create!({ filename: at('threads') }, 6 * piece);
+    const storage = await fileProtocol.open({ filename: at('threads'), aio: 'threads' }, { readOnly: false });
+    // The last two make it longer, while the others are being written.
+    const writes = pieces.map((data, index) => storage.write(index * piece, data));
+    expect(writes.map((write) => write instanceof Promise)).toEqual(pieces.map((_, index) => index < 6));
+    expect(await storage.getLength()).toBe(8 * piece);
+    await Promise.all(writes.map((write) => settled(write)));
+    const buffers = pieces.map(() => new Uint8Array(piece));
+    const reads = buffers.map((buffer, index) => storage.read((index + 0.5) * piece, buffer));
+    expect(reads.every((read) => read instanceof Promise)).toBe(true);
+    await Promise.all(reads.map((read) => settled(read)));
+    expect(buffers.map((buffer) => [buffer[0], buffer[piece - 1]])).toEqual(
+      pieces.map((_, index) => [index + 1, index < 7 ? index + 2 : 0]),
+    );
+    truncateSync(at('threads'), piece);
+    await expect(storage.read(4 * piece, buffers[0]!)).rejects.toMatchObject({ kind: 'io', message: /cut it/ });
+    await storage.close();
+    await expect(storage.read(0, buffers[0]!)).rejects.toMatchObject({ kind: 'closed' });
+  });
 
   test('the bytes are in the file itself, and holes take no space', async () => {
     await fileProtocol.create!({ filename: at('plain') }, 2 ** 30);

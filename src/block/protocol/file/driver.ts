@@ -1,12 +1,13 @@
 import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, unlinkSync, type Stats } from 'node:fs';
 import { dirname, resolve as resolvePath } from 'node:path';
-import type { OpenFlags, ProtocolDriver, Storage } from '../../driver.ts';
+import type { OpenFlags, ProtocolDriver } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import type { OptionSchema } from '../../options.ts';
 import { attempt } from '../shared/attempt.ts';
 import { fromSystemError } from './errors.ts';
 import { CREATING, lockFile, useOf, type LockingMode } from './locks.ts';
-import { FileStorage } from './storage.ts';
+import { FileStorage, type OpenedFile } from './storage.ts';
+import { ThreadedFileStorage } from './threaded-storage.ts';
 import { FileUsers } from './users.ts';
 
 const PREFIX = 'file:';
@@ -17,6 +18,11 @@ const schema = {
     type: 'enum',
     values: ['auto', 'on', 'off'],
     help: 'Whether other processes are kept out, by the locks that QEMU takes too; without it, auto',
+  },
+  aio: {
+    type: 'enum',
+    values: ['threads'],
+    help: 'Long requests are carried out by threads, several at a time; without it each is done at once',
   },
   cache: { type: 'object', help: "With 'no-flush' flushes are left out: a power cut loses what it likes" },
 } as const satisfies OptionSchema;
@@ -36,8 +42,11 @@ export function createFileProtocol(users: FileUsers = new FileUsers()): Protocol
       filename.startsWith(PREFIX) ? { driver: 'file', filename: filename.slice(PREFIX.length) } : undefined,
     filename: ({ filename }) => filename,
     resolve: (options, reference) => ({ driver: 'file', filename: siblingOf(options.filename, reference) }),
-    open: ({ filename, locking = 'auto', cache }, flags) =>
-      attempt(() => openFile(users, filename, locking, flags, leavesFlushesOut(cache))),
+    open: ({ filename, locking = 'auto', aio, cache }, flags) =>
+      attempt(() => {
+        const Kind = aio === 'threads' ? ThreadedFileStorage : FileStorage;
+        return new Kind(openFile(users, filename, locking, flags, leavesFlushesOut(cache)));
+      }),
     create: ({ filename, locking = 'auto' }, size) => attempt(() => createFile(users, filename, locking, size)),
     delete: ({ filename }) => attempt(() => deleteFile(users, filename)),
   };
@@ -64,14 +73,14 @@ function openFile(
   locking: LockingMode,
   { readOnly, forceShare = false }: OpenFlags,
   noFlush: boolean,
-): Storage {
+): OpenedFile {
   const descriptor = openDescriptor(filename, readOnly ? constants.O_RDONLY : constants.O_RDWR);
   try {
     const stats = fstatSync(descriptor);
     const length = lengthOf(descriptor, stats, filename);
     lockFile(descriptor, filename, useOf(readOnly, forceShare), locking);
     const leave = locking === 'off' ? () => undefined : users.enter(keyOf(stats), filename, readOnly, forceShare);
-    return new FileStorage({ filename, descriptor, readOnly, length, fixedLength: !stats.isFile(), noFlush, leave });
+    return { filename, descriptor, readOnly, length, fixedLength: !stats.isFile(), noFlush, leave };
   } catch (error) {
     closeSync(descriptor);
     throw fromSystemError(error, { driver: 'file', filename });

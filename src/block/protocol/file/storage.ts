@@ -1,4 +1,5 @@
 import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, readSync, writeSync } from 'node:fs';
+import type { MaybePromise } from '../../co.ts';
 import { BYTE_LIMITS, type Storage, type StorageIdentity } from '../../driver.ts';
 import type { BlockError } from '../../error.ts';
 import { closedError, readOnlyError, type RequestPlace } from '../shared/errors.ts';
@@ -27,7 +28,7 @@ export interface OpenedFile {
  * (`systemCalls`), they are; elsewhere everything below the end of the file is taken for data, and zeroes are written.
  */
 export class FileStorage implements Storage {
-  readonly synchronous = true;
+  readonly synchronous: boolean = true;
   readonly limits = BYTE_LIMITS;
   readonly readOnly: boolean;
   readonly #file: OpenedFile;
@@ -43,12 +44,12 @@ export class FileStorage implements Storage {
   }
 
   getLength(): number {
-    this.#opened();
+    this.opened();
     return this.#length;
   }
 
-  read(offset: number, buffer: Uint8Array): void {
-    const descriptor = this.#opened();
+  read(offset: number, buffer: Uint8Array): MaybePromise<void> {
+    const descriptor = this.opened();
     let done = 0;
     try {
       while (done < buffer.length) {
@@ -57,46 +58,48 @@ export class FileStorage implements Storage {
         done += count;
       }
     } catch (error) {
-      throw this.#failed(error, 'read', offset, buffer.length);
+      throw this.failed(error, 'read', offset, buffer.length);
     }
-    if (done === buffer.length) return;
-    if (offset + done < this.#length) throw this.#failed(this.#cutError(), 'read', offset, buffer.length);
-    buffer.fill(0, done);
+    this.endRead(offset, buffer, done);
   }
 
-  write(offset: number, data: Uint8Array): void {
-    const descriptor = this.#writable('write');
+  write(offset: number, data: Uint8Array): MaybePromise<void> {
+    this.#writeNow(offset, data);
+  }
+
+  #writeNow(offset: number, data: Uint8Array): void {
+    const descriptor = this.writable('write');
     try {
       for (let done = 0; done < data.length;) {
         done += writeSync(descriptor, data, done, data.length - done, offset + done);
       }
     } catch (error) {
       this.#undoGrowth(descriptor);
-      throw this.#failed(error, 'write', offset, data.length);
+      throw this.failed(error, 'write', offset, data.length);
     }
     if (data.length > 0 && offset + data.length > this.#length) this.#length = offset + data.length;
   }
 
   /** What lies past the end becomes a hole; what lies before it is made zero by the file system, or written. */
   writeZeroes(offset: number, length: number, mayUnmap: boolean): void {
-    const descriptor = this.#writable('write zeroes');
+    const descriptor = this.writable('write zeroes');
     const end = offset + length;
     let written = Math.min(end, this.#length);
     if (written > offset && this.#makeZero(descriptor, offset, written - offset, mayUnmap)) written = offset;
     const zeroes = new Uint8Array(Math.max(0, Math.min(ZERO_BYTES, written - offset)));
     for (let at = offset; at < written; at += zeroes.length) {
-      this.write(at, at + zeroes.length <= written ? zeroes : zeroes.subarray(0, written - at));
+      this.#writeNow(at, at + zeroes.length <= written ? zeroes : zeroes.subarray(0, written - at));
     }
     if (length > 0 && end > this.#length) this.truncate(end);
   }
 
   /** Gives the space back; without the means to, nothing happens. */
   discard(offset: number, length: number): void {
-    systemCalls()?.punchHole(this.#writable('discard'), offset, Math.min(length, this.#length - offset));
+    systemCalls()?.punchHole(this.writable('discard'), offset, Math.min(length, this.#length - offset));
   }
 
   blockStatus(offset: number, length: number): { readonly length: number; readonly zero: boolean } {
-    const descriptor = this.#opened();
+    const descriptor = this.opened();
     const inside = Math.min(length, this.#length - offset);
     if (inside <= 0) return { length, zero: true };
     const run = systemCalls()?.runAt(descriptor, offset);
@@ -105,33 +108,33 @@ export class FileStorage implements Storage {
   }
 
   truncate(length: number): void {
-    const descriptor = this.#writable('truncate');
+    const descriptor = this.writable('truncate');
     if (this.#file.fixedLength)
-      throw this.#failed(new Error('a device has the size that it has'), 'truncate', length, 0);
+      throw this.failed(new Error('a device has the size that it has'), 'truncate', length, 0);
     try {
       ftruncateSync(descriptor, length);
     } catch (error) {
-      throw this.#failed(error, 'truncate', length, 0);
+      throw this.failed(error, 'truncate', length, 0);
     }
     this.#length = length;
   }
 
   flush(): void {
-    const descriptor = this.#opened();
+    const descriptor = this.opened();
     if (this.readOnly || this.#file.noFlush) return;
     try {
       fdatasyncSync(descriptor);
     } catch (error) {
-      throw this.#failed(error, 'flush', 0, this.#length);
+      throw this.failed(error, 'flush', 0, this.#length);
     }
   }
 
   allocatedSize(): number {
-    return fstatSync(this.#opened()).blocks * STAT_BLOCK_BYTES;
+    return fstatSync(this.opened()).blocks * STAT_BLOCK_BYTES;
   }
 
   identity(): StorageIdentity {
-    return { size: this.#length, lastModifiedMs: Math.trunc(fstatSync(this.#opened()).mtimeMs) };
+    return { size: this.#length, lastModifiedMs: Math.trunc(fstatSync(this.opened()).mtimeMs) };
   }
 
   close(): void {
@@ -160,22 +163,28 @@ export class FileStorage implements Storage {
     }
   }
 
-  #opened(): number {
+  /** Past the end of the file everything is zero. @param done bytes that were read */
+  protected endRead(offset: number, buffer: Uint8Array, done: number): void {
+    if (done === buffer.length) return;
+    if (offset + done < this.#length) {
+      const cut = new Error(`it ends before the ${this.#length} bytes that it had: something else has cut it`);
+      throw this.failed(cut, 'read', offset, buffer.length);
+    }
+    buffer.fill(0, done);
+  }
+
+  protected opened(): number {
     if (this.#descriptor < 0) throw closedError('file', this.#file.filename);
     return this.#descriptor;
   }
 
-  #writable(op: string): number {
-    const descriptor = this.#opened();
+  protected writable(op: string): number {
+    const descriptor = this.opened();
     if (this.readOnly) throw readOnlyError('file', this.#file.filename, op);
     return descriptor;
   }
 
-  #cutError(): Error {
-    return new Error(`it ends before the ${this.#length} bytes that it had: something else has cut it`);
-  }
-
-  #failed(error: unknown, op: string, offset: number, length: number): BlockError {
+  protected failed(error: unknown, op: string, offset: number, length: number): BlockError {
     const place: RequestPlace = { driver: 'file', filename: this.#file.filename, op, offset, length };
     return fromSystemError(error, place);
   }
