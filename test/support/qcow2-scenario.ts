@@ -92,8 +92,6 @@ export function chooseScenario(random: Random, choice: ScenarioChoice, features:
       'refcount-cache-size': random.pick([2048, 2 ** 20]),
       ...(random.chance(0.5) && { 'l2-cache-entry-size': 512 }),
       ...(encryption !== undefined && { encrypt: { 'key-secret': TEST_SECRET } }),
-      // In a header of more than a sector, as clusters of this size have it, no order of writes keeps the extensions whole.
-      ...(extended && base !== undefined && { 'backing-identity': 'ignore' }),
     },
     base,
     storage: {

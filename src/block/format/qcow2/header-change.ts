@@ -1,11 +1,15 @@
 /**
  * Rewriting the header with other extensions: another backing file, another identity of it.
  *
- * What changes may be longer than a sector, so no single write can be trusted to change it whole. A name always goes where the
- * old header has nothing; it is written first, then the first sector, which switches to it, and what is left of the old name is
- * wiped last. So a power cut leaves the old name or the new one. An extension that is added goes to the end. Only when extensions
- * behind the first sector move can one in the middle of this operation leave extensions that are neither: QEMU's way of writing
- * them has the same weakness.
+ * A power cut may leave any sector of what was written old or new, so what changes in one sector is written there at once. What
+ * changes in several goes a detour: behind everything that the old header uses, the new extensions and the new name are written
+ * first. Then the first sector switches to them: in it a header extension of a type that says nothing covers all that lies between.
+ * Now the old place of the extensions is free. It gets what belongs there, and the first sector switches once more. At each
+ * moment the first sector leads to what is whole.
+ *
+ * Clusters too small for both copies (of 1 or 2 KiB, with long names) leave no such way. There the sectors are written from the
+ * last to the first, as QEMU does it, and a power cut among them can leave a header that is neither. Nothing but a caller's own
+ * wish to change the backing file or the bitmaps does that; the identity of a backing file is then not stored.
  */
 import { settle, type Co } from '../../co.ts';
 import type { FileReference } from '../../driver.ts';
@@ -13,7 +17,13 @@ import { BlockError } from '../../error.ts';
 import { SECTOR_SIZE } from '../../limits.ts';
 import { extensionsLength, withExtension } from './extensions.ts';
 import { clusterSizeOf, encodeHeader, placeBackingFile, type Qcow2Header } from './header.ts';
-import { EXTENSION, MAX_BACKING_FILE_BYTES, MAX_BACKING_FORMAT_BYTES, MAX_BACKING_IDENTITY_BYTES } from './layout.ts';
+import {
+  EXTENSION,
+  EXTENSION_HEADER_LENGTH,
+  MAX_BACKING_FILE_BYTES,
+  MAX_BACKING_FORMAT_BYTES,
+  MAX_BACKING_IDENTITY_BYTES,
+} from './layout.ts';
 import type { Metadata } from './metadata.ts';
 
 /**
@@ -41,16 +51,22 @@ export function* changeBackingFile(metadata: Metadata, reference: FileReference 
 }
 
 /**
+ * Where the header has no room for the identity, or none to store it without danger, it is not stored.
+ *
  * @see FormatImage.setBackingIdentity
- * @throws BlockError `invalid` when the text is too long for the header
+ * @throws BlockError `invalid` when the text is longer than any identity
  */
 export function* setBackingIdentity(metadata: Metadata, identity: string): Co<void> {
   const data = new TextEncoder().encode(identity);
   checkLength('identity of the backing file', data, MAX_BACKING_IDENTITY_BYTES);
-  yield* rewrite(metadata, (header) => ({
+  const change = (header: Qcow2Header): Qcow2Header => ({
     ...header,
     extensions: withExtension(header.extensions, EXTENSION.backingIdentity, data, 'last'),
-  }));
+  });
+  yield* metadata.lock.run(function* () {
+    metadata.assertWritable();
+    if (canChangeSafely(metadata.header, change(metadata.header))) yield* rewriteHeader(metadata, change);
+  });
 }
 
 function checkLength(what: string, data: Uint8Array | undefined, limit: number): void {
@@ -71,16 +87,19 @@ function* rewrite(metadata: Metadata, change: (header: Qcow2Header) => Qcow2Head
 export function* rewriteHeader(metadata: Metadata, change: (header: Qcow2Header) => Qcow2Header): Co<void> {
   metadata.assertWritable();
   yield* metadata.writeBack();
-  const end = extensionsEnd(change(metadata.header));
-  const { backingFileName: name, backingFileOffset: start } = metadata.header;
-  if (name !== undefined && start < end) {
-    // The extensions will reach where the name is now: first it alone moves, if there is room.
-    const free = Math.max(end, headerEnd(metadata.header));
-    if (free + name.length <= clusterSizeOf(metadata.header)) {
-      yield* switchTo(metadata, placeBackingFile(metadata.header, free));
-    }
+  const before = metadata.header;
+  const after = placeBackingFile(withoutCover(change(before)));
+  const detour = detourOf(before, after);
+  const area = new Uint8Array(sectorEnd(Math.max(headerEnd(before), headerEnd(detour ?? after))));
+  yield* settle(metadata.file.read(0, area));
+  const final = encoded(after, area.length);
+  if (changedSectors(area, final).length <= 1) yield* writeSectors(metadata, area, final);
+  else if (detour === undefined) yield* writeBackwards(metadata, area, final);
+  else {
+    yield* goAround(metadata, area, detour, after);
+    return;
   }
-  yield* switchTo(metadata, placeName(metadata.header, change(metadata.header)));
+  metadata.adoptHeader(after);
 }
 
 /**
@@ -98,19 +117,51 @@ export function* switchHeader(metadata: Metadata, change: (header: Qcow2Header) 
   }
 }
 
-function* switchTo(metadata: Metadata, header: Qcow2Header): Co<void> {
-  const { file, header: before } = metadata;
-  const length = Math.max(headerEnd(before), headerEnd(header));
-  // Up to the end of what the old header used, so that nothing of it is left.
-  const old = new Uint8Array(length);
-  yield* settle(file.read(0, old));
-  const final = new Uint8Array(length);
-  final.set(encodeHeader(header));
-  const between = keepOldName(final, before, header);
-  yield* writeSectors(metadata, old, between);
-  // From here on the new header counts, even if the old name cannot be wiped.
-  metadata.adoptHeader(header);
-  yield* writeSectors(metadata, between, final);
+/** Two switches of the first sector, each to what lies where the header before has nothing. */
+function* goAround(metadata: Metadata, area: Uint8Array, detour: Qcow2Header, after: Qcow2Header): Co<void> {
+  const covered = coverEnd(detour);
+  const around = encoded(detour, area.length);
+  around.set(area.subarray(SECTOR_SIZE, covered), SECTOR_SIZE);
+  yield* writeSectors(metadata, area, around);
+  metadata.adoptHeader(detour);
+  try {
+    const final = encoded(after, area.length);
+    const both = final.slice();
+    both.set(around.subarray(covered), covered);
+    yield* writeSectors(metadata, area, both);
+    metadata.adoptHeader(after);
+    yield* writeSectors(metadata, area, final);
+  } catch {
+    // The change is made, and on stable storage: what failed is tidying up, which the next change does over.
+  }
+}
+
+/** The new header with everything that is longer than its fields behind all that either of the two uses; undefined: no room. */
+function detourOf(before: Qcow2Header, after: Qcow2Header): Qcow2Header | undefined {
+  const start = after.headerLength + EXTENSION_HEADER_LENGTH;
+  const behind = sectorEnd(Math.max(headerEnd(before), headerEnd(after)));
+  if (start > SECTOR_SIZE) return undefined;
+  const cover = { type: EXTENSION.cover, data: new Uint8Array(behind - start) };
+  const detour = { ...after, extensions: [cover, ...after.extensions] };
+  const end = extensionsEnd(detour) + (after.backingFileName?.length ?? 0);
+  return end <= clusterSizeOf(after) ? placeBackingFile(detour) : undefined;
+}
+
+function canChangeSafely(before: Qcow2Header, changed: Qcow2Header): boolean {
+  const after = withoutCover(changed);
+  const end = extensionsEnd(after) + (after.backingFileName?.length ?? 0);
+  if (end > clusterSizeOf(after)) return false;
+  return Math.max(end, headerEnd(before)) <= SECTOR_SIZE || detourOf(before, placeBackingFile(after)) !== undefined;
+}
+
+/** A power cut may have left the cover of a detour. */
+function withoutCover(header: Qcow2Header): Qcow2Header {
+  return { ...header, extensions: withExtension(header.extensions, EXTENSION.cover, undefined, 'first') };
+}
+
+/** Where the cover of a detour ends, which is its first extension. */
+function coverEnd({ headerLength, extensions }: Qcow2Header): number {
+  return headerLength + EXTENSION_HEADER_LENGTH + extensions[0]!.data.length;
 }
 
 /** Where a header ends that is written by `encodeHeader`. */
@@ -123,38 +174,63 @@ function extensionsEnd(header: Qcow2Header): number {
   return header.headerLength + extensionsLength(header.extensions);
 }
 
-/**
- * A name that stays the same stays where it is, if the extensions end before. Another goes behind everything that the old header
- * uses, or, where there is no room, right behind the extensions.
- */
-function placeName(before: Qcow2Header, header: Qcow2Header): Qcow2Header {
-  const { backingFileName: name, backingFileOffset: start } = before;
-  const end = extensionsEnd(header);
-  const isSame = name !== undefined && name === header.backingFileName && end <= start;
-  const behind = isSame ? start : Math.max(headerEnd(before), end);
-  const fits = behind + (header.backingFileName?.length ?? 0) <= clusterSizeOf(header);
-  return placeBackingFile(header, fits ? behind : 0);
+function sectorEnd(offset: number): number {
+  return Math.ceil(offset / SECTOR_SIZE) * SECTOR_SIZE;
 }
 
-/** The new header with the old name still in its place, if nothing of the new one is there. */
-function keepOldName(final: Uint8Array<ArrayBuffer>, before: Qcow2Header, after: Qcow2Header): Uint8Array<ArrayBuffer> {
-  const { backingFileName: name, backingFileOffset: start } = before;
-  if (name === undefined || start < extensionsEnd(after)) return final;
-  if (after.backingFileName !== undefined && after.backingFileOffset < start + name.length) return final;
-  const between = final.slice();
-  between.set(name, start);
-  return between;
+/** A header with zeroes behind it. */
+function encoded(header: Qcow2Header, length: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(length);
+  bytes.set(encodeHeader(header));
+  return bytes;
 }
 
-/**
- * Writes the sectors that differ from the last to the first, each flushed before the next: an extension that is added at the end is
- * on the disk before anything leads to it, and the first sector, with all fields, comes last.
- */
-function* writeSectors({ file }: Metadata, old: Uint8Array, bytes: Uint8Array): Co<void> {
-  for (let at = bytes.length - (bytes.length % SECTOR_SIZE); at >= 0; at -= SECTOR_SIZE) {
-    const sector = bytes.subarray(at, at + SECTOR_SIZE);
-    if (sector.every((byte, index) => byte === old[at + index])) continue;
-    yield* settle(file.write(at, sector));
+/** Where the sectors begin in which two areas differ, in order. */
+function changedSectors(before: Uint8Array, after: Uint8Array): number[] {
+  const changed: number[] = [];
+  for (let at = 0; at < after.length; at += SECTOR_SIZE) {
+    const sector = after.subarray(at, at + SECTOR_SIZE);
+    if (sector.some((byte, index) => byte !== before[at + index])) changed.push(at);
+  }
+  return changed;
+}
+
+/** Writes the sectors that differ and notes them in `area`: first all others, which nothing may lead to yet, then the first one. */
+function* writeSectors(metadata: Metadata, area: Uint8Array, bytes: Uint8Array): Co<void> {
+  const { file } = metadata;
+  const changed = changedSectors(area, bytes);
+  const others = changed.filter((at) => at > 0);
+  for (const at of others) yield* settle(file.write(at, bytes.subarray(at, at + SECTOR_SIZE)));
+  if (others.length > 0) yield* settle(file.flush());
+  if (changed[0] === 0) yield* writeFirstSector(metadata, area.slice(0, SECTOR_SIZE), bytes.subarray(0, SECTOR_SIZE));
+  area.set(bytes);
+}
+
+function* writeFirstSector(metadata: Metadata, before: Uint8Array, bytes: Uint8Array): Co<void> {
+  const { file } = metadata;
+  try {
+    yield* settle(file.write(0, bytes));
+    yield* settle(file.flush());
+  } catch (error) {
+    yield* restoreFirstSector(metadata, before, error);
+    throw error;
+  }
+}
+
+/** Of a write that failed nobody knows whether it is on the disk: the fields of one header must not get into the other. */
+function* restoreFirstSector(metadata: Metadata, before: Uint8Array, cause: unknown): Co<void> {
+  try {
+    yield* settle(metadata.file.write(0, before));
+    yield* settle(metadata.file.flush());
+  } catch {
+    metadata.stopWriting(cause);
+  }
+}
+
+/** Each sector flushed before the next, so that the first one, with all fields, comes last. */
+function* writeBackwards({ file }: Metadata, area: Uint8Array, bytes: Uint8Array): Co<void> {
+  for (const at of changedSectors(area, bytes).toReversed()) {
+    yield* settle(file.write(at, bytes.subarray(at, at + SECTOR_SIZE)));
     yield* settle(file.flush());
   }
 }

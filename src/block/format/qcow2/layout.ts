@@ -94,6 +94,8 @@ export const EXTENSION = {
   dataFile: 0x44415441,
   /** This project's own, "SPND": what the image remembers of its base's identity. JSON text in UTF-8. */
   backingIdentity: 0x53504e44,
+  /** This project's own, "SPNx": covers bytes that mean nothing while the header is changed. */
+  cover: 0x53504e78,
 } as const;
 
 /** Bytes of the encryption header extension: offset and length of that header. */

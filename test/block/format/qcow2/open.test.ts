@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { BlockError } from '../../../../src/block/error.ts';
 import { findExtension } from '../../../../src/block/format/qcow2/extensions.ts';
-import { decodeHeader } from '../../../../src/block/format/qcow2/header.ts';
+import { decodeHeader, type Qcow2Header } from '../../../../src/block/format/qcow2/header.ts';
 import {
   EXTENSION,
   FIELD,
@@ -9,6 +9,7 @@ import {
   INCOMPATIBLE_DIRTY,
 } from '../../../../src/block/format/qcow2/layout.ts';
 import { CountingStorage } from '../../../support/counting-storage.ts';
+import { FailingStorage } from '../../../support/failing-storage.ts';
 import { checkFile, expectSound } from '../../../support/qcow2-check.ts';
 import { openImage, Qcow2File } from '../../../support/qcow2-file.ts';
 import { powerCuts } from '../../../support/power-cut.ts';
@@ -19,6 +20,11 @@ const MiB = 2 ** 20;
 
 function storageOf(file: Qcow2File, readOnly = false): SimulatedStorage {
   return new SimulatedStorage({ initial: file.bytes, readOnly });
+}
+
+function headerOf(storage: SimulatedStorage): Qcow2Header {
+  const bytes = storage.content.toBytes();
+  return decodeHeader(bytes, bytes.length)!;
 }
 
 async function refusal(file: Qcow2File, options = {}, flags = {}): Promise<BlockError> {
@@ -240,8 +246,72 @@ describe('what the header says of the backing file', () => {
     await expect(change('')()).rejects.toThrow(/cannot be empty/);
     await expect((async () => image.setBackingIdentity!('x'.repeat(4097)))()).rejects.toThrow(/room for 4096/);
     const small = await openImage(storageOf(await Qcow2File.create({ size: MiB, cluster_size: 512 })));
-    await expect((async () => small.image.setBackingIdentity!('x'.repeat(400)))()).rejects.toThrow(/a cluster has 512/);
+    await small.image.setBackingIdentity!('x'.repeat(400));
     expect(small.image.backingIdentity).toBeUndefined();
+    const name = 'long'.repeat(110);
+    const full = await openImage(
+      storageOf(await Qcow2File.create({ size: MiB, cluster_size: 1024, backing_file: name, backing_fmt: 'raw' })),
+    );
+    await full.image.setBackingIdentity!('x'.repeat(100));
+    expect(full.image.backingIdentity, 'no power cut may break what nobody asked to change').toBeUndefined();
+    expect(full.image.backing?.filename).toBe(name);
+  });
+
+  it('stays whole with its identity and all other extensions at every power cut', async () => {
+    for (const [seed, compat] of [
+      [1, '1.1'],
+      [2, '1.1'],
+      [3, '0.10'],
+    ] as const) {
+      const random = new Random(seed);
+      const backing_file = 'b'.repeat(random.between(1, 900));
+      const file = await Qcow2File.create({
+        size: MiB,
+        backing_file,
+        backing_fmt: 'raw',
+        cluster_size: 16_384,
+        compat,
+      });
+      const storage = storageOf(file);
+      const { image } = await openImage(storage);
+      const identities = [undefined, '1'.repeat(random.between(1, 300)), '2'.repeat(random.between(301, 900)), '3'];
+      for (const identity of identities.slice(1)) await image.setBackingIdentity!(identity!);
+      await image.close();
+      for (const { content, description, position } of powerCuts(storage, { random, samples: 2 })) {
+        const what = `seed ${seed}, position ${position}: ${description}`;
+        const cut = storageOf(new Qcow2File(content));
+        const opened = await openImage(cut);
+        expect(identities, what).toContain(opened.image.backingIdentity);
+        expect(opened.image.backing, what).toEqual({ filename: backing_file, format: 'raw' });
+        await opened.image.setBackingIdentity!('last');
+        await opened.image.close();
+        expect(headerOf(cut), what).toEqual({
+          ...headerOf(storage),
+          extensions: headerOf(storage).extensions.with(-1, {
+            type: EXTENSION.backingIdentity,
+            data: new TextEncoder().encode('last'),
+          }),
+          backingFileOffset: expect.any(Number) as number,
+        });
+      }
+    }
+  });
+
+  it('is the old or the new one when the n-th request fails, and the image goes on or says that it does not', async () => {
+    const names = ['old.img', `${'x'.repeat(700)}.img`];
+    for (let nth = 1; ; nth++) {
+      const storage = storageOf(await Qcow2File.create({ size: MiB, backing_file: names[0], backing_fmt: 'raw' }));
+      const failing = new FailingStorage(storage, { verbs: ['write', 'flush'], nth, times: 1, kind: 'io' });
+      const { image } = await openImage(failing);
+      expect(failing.failures, 'opening only reads').toBe(0);
+      await (async () => image.changeBackingFile!({ filename: names[1]!, format: 'raw' }))().catch(() => undefined);
+      if (failing.failures === 0) break;
+      expect(names).toContain(image.backing?.filename);
+      await image.allocate(0, 512);
+      await image.close();
+      const again = await openImage(storageOf(new Qcow2File(storage.content)));
+      expect(again.image.backing?.filename, `request ${nth}`).toBe(image.backing?.filename);
+    }
   });
 });
 
