@@ -40,7 +40,7 @@ export { benchImage, type BenchSettings } from './image/bench.ts';
 export { commitImage, type CommitSettings } from './image/commit.ts';
 export { compareImages, type CompareResult, type CompareSettings } from './image/compare.ts';
 export { convertImage, copyDisk, type ConvertSettings, type CopyDiskSettings } from './image/convert.ts';
-export { createImage, deleteImage, type CreateImageOptions, type CreateImageSettings } from './image/create.ts';
+export { createImage, type CreateImageOptions, type CreateImageSettings } from './image/create.ts';
 export { ImageExport, openExport } from './image/export.ts';
 export { imageInfo, type ImageInfo, type SnapshotFacts } from './image/info.ts';
 export { debugPoints, topLayerHolds } from './image/debug.ts';

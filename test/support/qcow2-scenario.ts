@@ -91,7 +91,7 @@ export function chooseScenario(random: Random, choice: ScenarioChoice, features:
       'l2-cache-size': random.pick([2048, 16_384, 2 ** 20]),
       'refcount-cache-size': random.pick([2048, 2 ** 20]),
       ...(random.chance(0.5) && { 'l2-cache-entry-size': 512 }),
-      ...(encryption !== undefined && { encrypt: { 'key-secret': TEST_SECRET } }),
+      ...(version === 3 && random.chance(0.25) && { 'discard-no-unref': true }),
     },
     base,
     storage: {

@@ -9,7 +9,7 @@ import { ImageNode } from '../graph/image-node.ts';
 import type { BlockNode } from '../graph/node.ts';
 import { COPY_BYTES, copyRange, type CopySettings } from '../io/copy.ts';
 import { findFormat } from '../registry.ts';
-import { createImage, deleteImage, type CreateImageOptions } from './create.ts';
+import { makeImage, type CreateImageOptions } from './create.ts';
 
 /** How data is copied. Names in brackets are qemu-img's. */
 export interface CopyDiskSettings {
@@ -55,7 +55,7 @@ export function* convertImage(
   if (file === undefined) throw new BlockError('invalid', "Option 'file' is missing: where the image is to be stored");
   const { overwrite = false, ...copying } = settings;
   if (copying.compress === true) requireCompression(graph, target.driver);
-  yield* createImage(graph, { ...target, size: source.length }, { overwrite });
+  const image = yield* makeImage(graph, { ...target, size: source.length }, { overwrite });
   try {
     // The caller has named the files that the new image consists of, and they have just been made.
     const made = typeof target['data_file'] === 'string' ? [target['data_file']] : [];
@@ -67,7 +67,7 @@ export function* convertImage(
     }
   } catch (error) {
     // Half a disk must not pass for a whole one.
-    yield* deleteImage(graph, file);
+    yield* image.delete();
     throw error;
   }
 }

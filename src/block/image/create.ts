@@ -37,6 +37,25 @@ export function* createImage(
   options: CreateImageOptions,
   settings: CreateImageSettings = {},
 ): Co<void> {
+  yield* makeImage(graph, options, settings);
+}
+
+/** An image that was made, and all the files that were made for it. */
+export interface MadeImage {
+  /**
+   * Deletes them, where their protocols can: of an image that came to nothing.
+   *
+   * @throws BlockError what the storage reports
+   */
+  delete(): Co<void>;
+}
+
+/** As `createImage`, for who may have to take it back. */
+export function* makeImage(
+  graph: BlockGraph,
+  options: CreateImageOptions,
+  settings: CreateImageSettings = {},
+): Co<MadeImage> {
   const { driver: name, file, ...own } = options;
   const driver = findDriver(graph.drivers, name);
   switch (driver.kind) {
@@ -49,14 +68,16 @@ export function* createImage(
   }
 }
 
-/**
- * Deletes the file of an image that came to nothing, where its protocol can.
- *
- * @throws BlockError what the storage reports
- */
-export function* deleteImage(graph: BlockGraph, file: BlockdevOptions | string): Co<void> {
-  const { protocol, options } = placeOf(graph, file);
-  yield* settle(protocol.delete?.(options));
+class MadeFiles implements MadeImage {
+  readonly #places: readonly Place[];
+
+  constructor(places: readonly Place[]) {
+    this.#places = places;
+  }
+
+  *delete(): Co<void> {
+    for (const { protocol, options } of this.#places) yield* settle(protocol.delete?.(options));
+  }
 }
 
 function placeOf(graph: BlockGraph, file: BlockdevOptions | string): Place {
@@ -69,7 +90,7 @@ function* createFile(
   driver: ProtocolDriver,
   options: Readonly<Record<string, unknown>>,
   settings: CreateImageSettings,
-): Co<void> {
+): Co<MadeImage> {
   const { size, ...own } = options;
   const parsed = parseOptions(driver.options, own, `driver '${driver.name}'`);
   const bytes = parseOptions(
@@ -78,6 +99,7 @@ function* createFile(
     `driver '${driver.name}'`,
   ).size;
   yield* makeFile(driver, parsed, bytes, settings);
+  return new MadeFiles([{ protocol: driver, options: parsed }]);
 }
 
 function* makeFile(
@@ -116,7 +138,7 @@ function* createFormatted(
   file: BlockdevOptions | string | undefined,
   own: Readonly<Record<string, unknown>>,
   settings: CreateImageSettings,
-): Co<void> {
+): Co<MadeImage> {
   if (!driver.capabilities.create || driver.create === undefined) {
     throw new BlockError('unsupported', `Images of the format '${driver.name}' cannot be made, only read`);
   }
@@ -133,9 +155,10 @@ function* createFormatted(
     yield* writeImage(graph, driver, place, options, settings, made);
   } catch (error) {
     // Half an image is worth nothing, and it was not there before.
-    for (const begun of made) yield* settle(begun.protocol.delete?.(begun.options));
+    yield* new MadeFiles(made).delete();
     throw withContext(error, { op: 'create', driver: driver.name, filename: protocol.filename(parsedFile) });
   }
+  return new MadeFiles(made);
 }
 
 /** A file, and how to come to it. */

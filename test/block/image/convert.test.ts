@@ -85,6 +85,24 @@ describe('convert', () => {
     expect([...graph.nodes].map(({ driver }) => driver.name)).toEqual(['given', 'raw']);
   });
 
+  test('an error leaves no file of the new image behind, its external data file neither', async () => {
+    const broken = new FailingStorage(new SimulatedStorage({ initial: someDisk(new Random(5), 8 * MIB) }), {
+      verbs: ['read'],
+      nth: 4,
+      times: 1,
+      kind: 'io',
+    });
+    const graph = graphWith({ broken });
+    const node = await graph.add({ driver: 'raw', file: { driver: 'given', name: 'broken' }, 'read-only': true });
+    const target = { driver: 'qcow2', file: memory('target'), data_file: 'beside' };
+    await expect(startAsync(convertImage(graph, node, target))).rejects.toMatchObject({ kind: 'io' });
+    for (const name of ['target', 'beside']) {
+      await expect(graph.open({ driver: 'raw', file: memory(name) }), name).rejects.toMatchObject({
+        kind: 'not-found',
+      });
+    }
+  });
+
   test('a caller who gives up stops it', async () => {
     const source = new SimulatedStorage({ initial: someDisk(new Random(7), 8 * MIB) });
     const graph = graphWith({ source });

@@ -71,7 +71,7 @@ export function* downgrade(metadata: Metadata, bitmaps: Qcow2Bitmaps, progress: 
     yield* bitmaps.removeAll();
     yield* metadata.settleAll();
     yield* switchHeader(metadata, asVersion2);
-    metadata.reconfigure({ compressor });
+    metadata.reconfigure({ compressor, keepDiscarded: false });
   });
 }
 

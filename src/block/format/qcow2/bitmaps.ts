@@ -93,6 +93,12 @@ export class Qcow2Bitmaps implements PersistentBitmaps {
     yield* this.#writeFlags(this.#entries.map((entry) => ({ ...entry, flags: entry.flags | BITMAP_IN_USE })));
   }
 
+  #use(place: DirectoryPlace | undefined, entries: readonly BitmapEntry[]): void {
+    this.#place = place;
+    this.#entries = entries;
+    this.#notePlace();
+  }
+
   #notePlace(): void {
     this.#metadata.places.setRegion('bitmap-directory', this.#place?.offset ?? 0, this.#place?.length ?? 0);
   }
@@ -267,22 +273,24 @@ export class Qcow2Bitmaps implements PersistentBitmaps {
     const before = this.#place;
     const place = entries.length === 0 ? undefined : yield* this.#writeDirectory(entries);
     yield* this.#disownTornExtension();
-    yield* rewriteHeader(metadata, (header) => ({
-      ...header,
-      autoclearFeatures:
-        place === undefined
-          ? header.autoclearFeatures & ~AUTOCLEAR_BITMAPS
-          : header.autoclearFeatures | AUTOCLEAR_BITMAPS,
-      extensions: withExtension(
-        header.extensions,
-        EXTENSION.bitmaps,
-        place === undefined ? undefined : encodeExtension(place),
-        'last',
-      ),
-    }));
-    this.#place = place;
-    this.#entries = entries;
-    this.#notePlace();
+    try {
+      yield* rewriteHeader(metadata, (header) => ({
+        ...header,
+        autoclearFeatures:
+          place === undefined
+            ? header.autoclearFeatures & ~AUTOCLEAR_BITMAPS
+            : header.autoclearFeatures | AUTOCLEAR_BITMAPS,
+        extensions: withExtension(
+          header.extensions,
+          EXTENSION.bitmaps,
+          place === undefined ? undefined : encodeExtension(place),
+          'last',
+        ),
+      }));
+    } finally {
+      // It may have failed when the change was made already.
+      if (directoryPlace(metadata.header)?.offset === place?.offset) this.#use(place, entries);
+    }
     for (const entry of replaced) yield* freeBits(metadata, entry);
     if (before !== undefined) giveBack(metadata, before.offset, Math.ceil(before.length / clusterSize));
     yield* metadata.settleAll();

@@ -19,7 +19,14 @@ import { Qcow2Image } from './image.ts';
 import { AUTOCLEAR_BITMAPS, AUTOCLEAR_RAW_DATA_FILE, EXTENSION, FIELD, INCOMPATIBLE_DIRTY, MAGIC } from './layout.ts';
 import { measure } from './measure.ts';
 import { Metadata } from './metadata.ts';
-import { cacheSizes, lazyRefcounts, openOptions, overlapChecks, type OpenOptions } from './open-options.ts';
+import {
+  cacheSizes,
+  keepDiscarded,
+  lazyRefcounts,
+  openOptions,
+  overlapChecks,
+  type OpenOptions,
+} from './open-options.ts';
 import { layoutSequential, SEQUENTIAL_CLUSTER_SIZE } from './sequential.ts';
 import { readWholeTables } from './whole-tables.ts';
 
@@ -75,6 +82,7 @@ function* openImage(context: OpenContext<OpenOptions>): Co<FormatImage> {
     overlapChecks: overlapChecks(options),
     passDiscardRequest: options['pass-discard-request'],
     passDiscardOther: options['pass-discard-other'],
+    keepDiscarded: keepDiscarded(options, header),
     compression,
     compressor: yield* settle(compression.load(compressionMethodOf(header))),
     obstacle: writeObstacle(header, keptUp),

@@ -82,7 +82,8 @@ function* rewrite(metadata: Metadata, change: (header: Qcow2Header) => Qcow2Head
  * Writes a header with other extensions, another name of the backing file or other fields, in the order that the head of this file
  * describes. Everything else that waits is written before. Under the metadata lock.
  *
- * @throws BlockError `invalid` when it does not fit into a cluster, and what the storage throws; then the image has the old header
+ * @throws BlockError `invalid` when it does not fit into a cluster, and what the storage throws; `metadata.header` says then whether
+ *   the image has the old header or the new one
  */
 export function* rewriteHeader(metadata: Metadata, change: (header: Qcow2Header) => Qcow2Header): Co<void> {
   metadata.assertWritable();
@@ -124,16 +125,13 @@ function* goAround(metadata: Metadata, area: Uint8Array, detour: Qcow2Header, af
   around.set(area.subarray(SECTOR_SIZE, covered), SECTOR_SIZE);
   yield* writeSectors(metadata, area, around);
   metadata.adoptHeader(detour);
-  try {
-    const final = encoded(after, area.length);
-    const both = final.slice();
-    both.set(around.subarray(covered), covered);
-    yield* writeSectors(metadata, area, both);
-    metadata.adoptHeader(after);
-    yield* writeSectors(metadata, area, final);
-  } catch {
-    // The change is made, and on stable storage: what failed is tidying up, which the next change does over.
-  }
+  // From here on the change is made, whatever else fails.
+  const final = encoded(after, area.length);
+  const both = final.slice();
+  both.set(around.subarray(covered), covered);
+  yield* writeSectors(metadata, area, both);
+  metadata.adoptHeader(after);
+  yield* writeSectors(metadata, area, final);
 }
 
 /** The new header with everything that is longer than its fields behind all that either of the two uses; undefined: no room. */

@@ -73,6 +73,8 @@ export interface MetadataSettings {
   /** Tell the file below of clusters freed by the guest's discards, and of others that become free. */
   readonly passDiscardRequest: boolean;
   readonly passDiscardOther: boolean;
+  /** What the guest discards stays reserved for it. */
+  readonly keepDiscarded: boolean;
   /** Of the image's compression type. */
   readonly compressor: Compressor;
   /** What other types need, should the image change its own. */

@@ -9,6 +9,11 @@ export const openOptions = {
   'lazy-refcounts': { type: 'boolean', help: 'Postpone refcount updates; without it, as the image says' },
   'pass-discard-request': { type: 'boolean', help: 'Tell the file of clusters that the guest discards', default: true },
   'pass-discard-other': { type: 'boolean', help: 'Tell the file of other clusters that become free', default: false },
+  'discard-no-unref': {
+    type: 'boolean',
+    help: 'Keep the clusters that the guest discards reserved for it, so that the file does not become fragmented',
+    default: false,
+  },
   'data-file': { type: 'any', help: 'Where guest data is, in the place of the file that the image names' },
   'overlap-check': {
     type: 'any',
@@ -104,6 +109,18 @@ export function lazyRefcounts(options: OpenOptions, header: Qcow2Header): boolea
     throw new BlockError('invalid', 'Lazy refcounts require a qcow2 image of compatibility level 1.1 (version 3)');
   }
   return lazy;
+}
+
+/** @throws BlockError `invalid` when discarded clusters are to be kept and the image's version cannot say that they are zero */
+export function keepDiscarded(options: OpenOptions, header: Qcow2Header): boolean {
+  const keeps = options['discard-no-unref'];
+  if (keeps && header.version === 2) {
+    throw new BlockError(
+      'invalid',
+      'discard-no-unref is only supported since qcow2 version 3 (compatibility level 1.1)',
+    );
+  }
+  return keeps;
 }
 
 const overlapOptions = {

@@ -33,10 +33,11 @@ export function* markZero(metadata: Metadata, guestOffset: number, length: numbe
   const reachesEnd = guestOffset + length > header.size - SECTOR_SIZE;
   const whole = reachesEnd ? roundUp(guestOffset + length, geometry.clusterSize) - guestOffset : length;
   const all = allSubclusters(geometry.subclusters);
-  const passDiscard = geometry.externalData && flags.mayUnmap === true && metadata.settings.passDiscardRequest;
+  const { keepDiscarded, passDiscardRequest } = metadata.settings;
+  const passDiscard = (geometry.externalData || keepDiscarded) && flags.mayUnmap === true && passDiscardRequest;
   const done = yield* changeClusters(metadata, guestOffset, whole, passDiscard, ({ allocated, copied, zero }) => {
     const reserved = copied && allocated;
-    if (flags.mayUnmap === true || !reserved) return zero === all && !allocated ? 'keep' : 'zero';
+    if ((flags.mayUnmap === true && !keepDiscarded) || !reserved) return zero === all && !allocated ? 'keep' : 'zero';
     return zero === all ? 'keep' : 'zero-reserved';
   });
   return Math.min(done, length);
@@ -62,8 +63,10 @@ export function* discard(metadata: Metadata, guestOffset: number, length: number
     guestOffset,
     roundUp(length, clusterSize),
     metadata.settings.passDiscardRequest,
-    ({ allocated, zero }) => {
+    ({ allocated, copied, zero }) => {
       if (!allocated && (zero === all || !hasBacking)) return 'keep';
+      // What a snapshot has too is not this disk's to keep.
+      if (metadata.settings.keepDiscarded && copied) return zero === all ? 'keep' : 'zero-reserved';
       return metadata.geometry.version === 2 ? 'unallocate' : 'zero';
     },
   );
@@ -112,8 +115,7 @@ export function* changeClusters(
     }
     // The zeroes of a discarded range are not zeroes once they are decrypted, and until the entries are on stable storage who loses
     // power reads them so.
-    const discards = metadata.geometry.externalData && passDiscard && metadata.settings.encryption === undefined;
-    if (discards) yield* discardClusters(metadata, discarded);
+    if (passDiscard && metadata.settings.encryption === undefined) yield* discardClusters(metadata, discarded);
     return at - start;
   });
 }
@@ -128,7 +130,7 @@ export function zeroPart(metadata: Metadata, slot: number, index: number, entry:
   });
 }
 
-/** @returns whether a host cluster went out of use */
+/** @returns whether a host cluster is to be discarded at once: it went out of use, and nobody else can take it now */
 function apply(
   metadata: Metadata,
   slot: number,
@@ -141,14 +143,14 @@ function apply(
   const zero = change === 'unallocate' ? 0 : allSubclusters(metadata.geometry.subclusters);
   if (change === 'zero-reserved') {
     metadata.setCluster(slot, index, { ...entry, zero, alloc: 0 });
-    return false;
+    return true;
   }
   metadata.setCluster(slot, index, { ...NO_CLUSTER, zero });
   metadata.giveBack(entry, passDiscard);
-  return entry.allocated;
+  return entry.allocated && metadata.geometry.externalData;
 }
 
-/** Clusters of an external data file are given back at once: each may be taken again without a flush. */
+/** Clusters that stay with their guest clusters, as those of an external data file do, are given back at once. */
 function* discardClusters({ dataStore, geometry }: Metadata, offsets: readonly number[]): Co<void> {
   for (let first = 0; first < offsets.length;) {
     const offset = offsets[first]!;
