@@ -1,4 +1,5 @@
 /** Amending qcow2 images beside qemu-img: the same content, the same facts, the same refusals. */
+import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { startAsync } from '../../src/block/co.ts';
@@ -87,6 +88,19 @@ async function makeImage(folder: TemporaryFolder, options: Given, backing: boole
   return path;
 }
 
+/** Digests of the disk and of its snapshots. */
+async function allContents(path: string, folder: TemporaryFolder): Promise<string[]> {
+  const digests = [digest(await content(path, folder))];
+  for (const name of ['one', 'two', 'three']) {
+    const raw = folder.file('content.raw');
+    await qemuImg('convert', '-f', 'qcow2', '-l', `snapshot.name=${name}`, '-O', 'raw', path, raw);
+    digests.push(digest(readFileSync(raw)));
+  }
+  return digests;
+}
+
+const digest = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
+
 describeWithQemu('qcow2 amend and qemu-img amend', () => {
   it.each([
     ...[1, 64].map((refcount_bits) => ({ cluster_size: 65_536, to: { refcount_bits } })),
@@ -174,6 +188,31 @@ describeWithQemu('qcow2 amend and qemu-img amend', () => {
     await qemuIo(path, 'qcow2', 'read -P 1 0 1M', 'read -P 0 1M 1M');
     await expectClean(path);
   });
+
+  it.each([false, true])(
+    'zero clusters of snapshots are filled on the way to level 0.10 (backing file: %s)',
+    async (backing) => {
+      for (const cluster_size of [512, 65_536]) {
+        using folder = new TemporaryFolder();
+        const path = await makeImage(folder, { cluster_size }, backing);
+        await qemuImg('snapshot', '-c', 'one', path);
+        await qemuImg('snapshot', '-c', 'two', path);
+        // Reserved for zeroes here, and data in the snapshots.
+        await qemuIo(path, 'qcow2', 'write -z 1100k 200k', 'write -P 5 2M 64k');
+        await qemuImg('snapshot', '-c', 'three', path);
+        await qemuIo(path, 'qcow2', 'write -P 6 1100k 64k', 'write -z 3M 512k');
+        const before = await allContents(path, folder);
+        await ourAmend(path, { compat: '0.10' }, backing ? folder.read('base') : undefined);
+        expect(await qemuImg('info', path)).toMatch(/compat: 0.10/);
+        await expectClean(path);
+        expect(await allContents(path, folder)).toEqual(before);
+        await qemuImg('snapshot', '-a', 'two', path);
+        await expectClean(path);
+        for (const name of ['one', 'two', 'three']) await qemuImg('snapshot', '-d', name, path);
+        await expectClean(path);
+      }
+    },
+  );
 
   it('refuses what qemu-img refuses, in its words, and the image stays as it was', async () => {
     const MADE: Given = {};

@@ -73,8 +73,8 @@ export function planAmend({ header, snapshots }: Metadata, options: AmendOptions
   return plan;
 }
 
-export function snapshotsInTheWay(why = ''): BlockError {
-  return new BlockError('unsupported', `Internal snapshots prevent downgrade of image${why}: delete them first`);
+function snapshotsInTheWay(): BlockError {
+  return new BlockError('unsupported', 'Internal snapshots prevent downgrade of image: delete them first');
 }
 
 function checkBacking(header: Qcow2Header, { backing_file: file, backing_fmt: format }: AmendOptions): void {

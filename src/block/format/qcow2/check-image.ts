@@ -40,6 +40,12 @@ export interface CheckedTables {
 /** Bytes that are read of a table at once. */
 const CHUNK_BYTES = 64 * 1024;
 
+export interface CheckOptions {
+  readonly progress?: Progress | undefined;
+  /** Nobody has asked for the repair: what it would drop stays, and is a finding. */
+  readonly keepsBitmaps?: boolean;
+}
+
 export class CheckedImage {
   readonly file: BlockChild;
   tables: CheckedTables;
@@ -69,10 +75,12 @@ export class CheckedImage {
   highestCluster = -1;
   /** Memory for a piece of a table, when nobody uses it. */
   #piece: DataView<ArrayBuffer> | undefined;
+  /** Bitmaps that nobody can read are not kept. */
+  readonly dropsBitmaps: boolean;
   readonly #progress: Progress | undefined;
   readonly #slice = new TimeSlice();
 
-  constructor(file: BlockChild, tables: CheckedTables, fix: CheckFix, progress?: Progress) {
+  constructor(file: BlockChild, tables: CheckedTables, fix: CheckFix, options: CheckOptions = {}) {
     this.file = file;
     this.tables = tables;
     this.findings = new CheckFindings(fix);
@@ -81,7 +89,8 @@ export class CheckedImage {
     this.references = new ClusterReferences(this.fileClusters);
     this.tableUses = new ClusterReferences(this.fileClusters);
     this.activeUses = new ClusterReferences(this.fileClusters);
-    this.#progress = progress;
+    this.dropsBitmaps = fix === 'all' && options.keepsBitmaps !== true;
+    this.#progress = options.progress;
   }
 
   get clusterSize(): number {

@@ -6,12 +6,12 @@
  * structures anew when they are broken. It never moves or drops data: what is not in the file is not mended.
  */
 import { settle, type Co } from '../../co.ts';
-import type { BlockChild, CheckFix, CheckResult, Progress } from '../../driver.ts';
+import type { BlockChild, CheckFix, CheckResult } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import { directoryPlace } from './bitmap-directory.ts';
 import { checkCopiedFlags } from './check-copied.ts';
 import { CheckFindings } from '../shared/check-findings.ts';
-import { CheckedImage, type CheckedTables, type Region } from './check-image.ts';
+import { CheckedImage, type CheckedTables, type CheckOptions, type Region } from './check-image.ts';
 import { compareRefcounts, walkRefcountStructures, type Comparison } from './check-refcounts.ts';
 import { rebuildRefcounts } from './check-rebuild.ts';
 import { rewriteSnapshots } from './check-snapshot-repair.ts';
@@ -19,7 +19,7 @@ import { scanSnapshots } from './check-snapshots.ts';
 import { walkReferences } from './check-walk.ts';
 import { findExtension } from './extensions.ts';
 import { clusterSizeOf, encodeFields, hasDataFile, l2EntryLengthOf, type Qcow2Header } from './header.ts';
-import { EXTENSION, FIELD, INCOMPATIBLE_CORRUPT, INCOMPATIBLE_DIRTY } from './layout.ts';
+import { AUTOCLEAR_BITMAPS, EXTENSION, FIELD, INCOMPATIBLE_CORRUPT, INCOMPATIBLE_DIRTY } from './layout.ts';
 
 export interface CheckOutcome {
   readonly result: CheckResult;
@@ -33,16 +33,17 @@ export interface CheckOutcome {
  *
  * @param header as it is in the file
  * @param fix 'leaks' lowers refcounts, and mends flags if nothing else is wrong; 'all' mends what can be mended
- * @throws BlockError `io` and what else the storage throws, `aborted` by way of `progress`, `unsupported` when the file has more
+ * @throws BlockError `io` and what else the storage throws, `aborted` by way of `options.progress`, `unsupported` when the file has more
  *   clusters than a check can count
  */
 export function* checkImage(
   file: BlockChild,
   header: Qcow2Header,
   fix: CheckFix,
-  progress?: Progress,
+  options: CheckOptions = {},
 ): Co<CheckOutcome> {
-  const image = new CheckedImage(file, tablesOf(header), fix, progress);
+  const tables = tablesOf(header);
+  const image = new CheckedImage(file, tables, fix, options);
   const snapshots = yield* scanSnapshots(image);
   if (snapshots === undefined) return { result: resultOf(image), header };
   yield* walkReferences(image, snapshots.l1Tables);
@@ -55,7 +56,8 @@ export function* checkImage(
   yield* settle(file.flush());
   const { refcountTableOffset, refcountTableClusters, snapshotsOffset, snapshotCount: nbSnapshots } = image.tables;
   const moved = { refcountTableOffset, refcountTableClusters, snapshotsOffset, nbSnapshots };
-  const repaired: Qcow2Header = { ...header, ...moved };
+  const dropped = image.tables.bitmapDirectory === tables.bitmapDirectory ? 0n : AUTOCLEAR_BITMAPS;
+  const repaired = { ...header, ...moved, autoclearFeatures: header.autoclearFeatures & ~dropped };
   const sound = image.findings.errors === 0 && image.findings.corruptions === 0;
   return { result: resultOf(image), header: sound ? yield* markClean(file, repaired) : repaired };
 }
@@ -68,7 +70,7 @@ export function* checkImage(
  * @throws BlockError `corrupt` when the image has damage that a repair cannot mend; what `checkImage` throws
  */
 export function* repairDirty(file: BlockChild, header: Qcow2Header): Co<Qcow2Header> {
-  const { result, header: repaired } = yield* checkImage(file, header, 'all');
+  const { result, header: repaired } = yield* checkImage(file, header, 'all', { keepsBitmaps: true });
   if (result.corruptions > 0 || result.checkErrors > 0) {
     const [first] = result.findings.filter(({ fixed, kind }) => !fixed && kind !== 'leak');
     throw new BlockError(

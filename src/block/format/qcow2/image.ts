@@ -142,7 +142,7 @@ export class Qcow2Image implements FormatImage {
     const metadata = this.#metadata;
     const { keptUp, readOnly } = metadata.settings;
     if (!readOnly) yield* metadata.settleAll();
-    const { result, header } = yield* checkImage(metadata.file, metadata.header, readOnly ? 'none' : fix, progress);
+    const { result, header } = yield* checkImage(metadata.file, metadata.header, readOnly ? 'none' : fix, { progress });
     if (!readOnly && fix !== 'none') {
       this.#compressed.forget();
       const tables = yield* readWholeTables(metadata.file, header, { readOnly, forCheck: true });

@@ -12,10 +12,12 @@ import {
   BITMAPS_FIELD,
   EXTENSION,
   FIELD,
+  INCOMPATIBLE_DIRTY,
 } from '../../../../src/block/format/qcow2/layout.ts';
 import { addBitmap, changeBitmap, copyBitmaps, listBitmaps, removeBitmap } from '../../../../src/block/image/bitmap.ts';
 import { applySnapshot, createSnapshot } from '../../../../src/block/image/snapshot.ts';
-import { checkFile, expectSound } from '../../../support/qcow2-check.ts';
+import { FailingStorage } from '../../../support/failing-storage.ts';
+import { checkFile, checkStorage, expectSound } from '../../../support/qcow2-check.ts';
 import { Qcow2File } from '../../../support/qcow2-file.ts';
 import { makeQcow2, openQcow2 } from '../../../support/qcow2-session.ts';
 import { LastingStorage, type OpenedDisk } from '../../../support/scenario.ts';
@@ -281,6 +283,55 @@ describe('broken bitmaps', () => {
       },
       { 'read-only': true },
     );
+  });
+
+  it.each(Object.entries(damages))(
+    'are dropped by a repair, and the image takes writes again: %s',
+    async (_what, damage) => {
+      const file = await withBitmaps();
+      damage(file);
+      const storage = storageOf(file);
+      const { result } = await checkStorage(storage, 'all');
+      expect(result).toMatchObject({ corruptions: 0, checkErrors: 0, leaks: 0 });
+      expect(result.findings[0]!.message).toMatch(/Dropping the dirty bitmaps, which are broken/);
+      expectSound(await checkFile(storage.content), 'after the repair', 'forbidden');
+      await use(storage, async ({ disk }) => {
+        const bytes = new Uint8Array(512);
+        await disk.read(64 * KiB, bytes);
+        expect(bytes[0]).toBe(1);
+        expect(await startAsync(listBitmaps(disk.node))).toEqual([]);
+        addBitmap(disk.node, { name: 'new' });
+        await disk.write(0, bytes);
+      });
+      expectSound(await checkFile(storage.content), 'after it was written', 'forbidden');
+    },
+  );
+
+  it('survive a repair at open that nobody asked for, which is refused', async () => {
+    const file = await withBitmaps();
+    damages['no name']!(file);
+    file.setUint64(FIELD.incompatibleFeatures, INCOMPATIBLE_DIRTY);
+    expect((await refusal(openQcow2(storageOf(file)))).message).toMatch(/could not be repaired/);
+    expect(file.uint64(FIELD.autoclearFeatures) & AUTOCLEAR_BITMAPS).toBe(AUTOCLEAR_BITMAPS);
+  });
+
+  it('are there, or gone without a trace, when the n-th request of a repair fails', async () => {
+    for (let nth = 1; ; nth++) {
+      const file = await withBitmaps();
+      damages['no name']!(file);
+      const storage = storageOf(file);
+      const failing = new FailingStorage(storage, { verbs: ['write', 'flush'], nth, times: 1, kind: 'io' });
+      const failed = await checkStorage(failing, 'all').then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+      if (failing.failures === 0) break;
+      expect(failed, `request ${nth}`).toMatchObject({ kind: 'io' });
+      const { result } = await checkStorage(storage, 'all');
+      expect(result, `request ${nth}`).toMatchObject({ corruptions: 0, checkErrors: 0, leaks: 0 });
+      await use(storage, ({ disk }) => Promise.resolve(disk.write(0, new Uint8Array(512))));
+      expectSound(await checkFile(storage.content), `request ${nth}`, 'forbidden');
+    }
   });
 
   it('do not fill the memory when many tables lead to one cluster', async () => {

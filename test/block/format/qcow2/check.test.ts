@@ -20,7 +20,7 @@ async function check(storage: Storage, fix: CheckFix, onReport?: () => void): Pr
   const child = new StorageChild(storage, await storage.getLength());
   const header = await start(readHeader(child));
   const progress = { report: () => onReport?.() };
-  return (await start(checkImage(child, header, fix, progress))).result;
+  return (await start(checkImage(child, header, fix, { progress }))).result;
 }
 
 /** A small image in which all clusters are allocated. */
