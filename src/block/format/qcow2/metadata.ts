@@ -15,14 +15,11 @@
  * refcounts the counts are left out of step 1; the dirty bit, which goes with step 2, says so.
  */
 import { CoMutex, settle, type Co } from '../../co.ts';
-import type { CompressionSet, Compressor } from '../../compression.ts';
 import type { BlockChild } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import { SECTOR_SIZE } from '../../limits.ts';
 import { ClusterAllocator } from './allocator.ts';
 import { SliceCache } from '../shared/slice-cache.ts';
-import type { DataFile } from './data-file.ts';
-import type { ImageEncryption } from './encryption.ts';
 import { EntryTable } from './entry-table.ts';
 import { geometryOf, type Geometry } from './geometry.ts';
 import { encodeFields, type Qcow2Header } from './header.ts';
@@ -50,51 +47,12 @@ import {
   type SubclusterBits,
 } from './l2-entry.ts';
 import { readInactiveL2 } from './inactive-tables.ts';
+import type { MetadataSettings } from './metadata-settings.ts';
 import { PendingFrees } from './pending-frees.ts';
-import { MetadataPlaces, type Structure } from './places.ts';
+import { MetadataPlaces } from './places.ts';
 import { Refcounts } from './refcounts.ts';
 import type { SnapshotEntry } from './snapshot-entry.ts';
-import type { SnapshotTableBytes } from './snapshot-table.ts';
-
-export interface MetadataSettings {
-  readonly file: BlockChild;
-  /** Where guest data is, if not in `file`. */
-  readonly dataFile: DataFile | undefined;
-  readonly readOnly: boolean;
-  /** Bytes of an L2 slice, and how many are kept. */
-  readonly sliceBytes: number;
-  readonly l2Slices: number;
-  /** The same for refcount blocks. */
-  readonly refcountSliceBytes: number;
-  readonly refcountSlices: number;
-  readonly lazyRefcounts: boolean;
-  /** What is looked out for before anything is written. */
-  readonly overlapChecks: ReadonlySet<Structure>;
-  /** Tell the file below of clusters freed by the guest's discards, and of others that become free. */
-  readonly passDiscardRequest: boolean;
-  readonly passDiscardOther: boolean;
-  /** What the guest discards stays reserved for it. */
-  readonly keepDiscarded: boolean;
-  /** Of the image's compression type. */
-  readonly compressor: Compressor;
-  /** What other types need, should the image change its own. */
-  readonly compression: CompressionSet;
-  /** Autoclear features that are kept up to date while the image is written. */
-  readonly keptUp: bigint;
-  /** Why nothing may be written before a repair, if so. */
-  readonly obstacle: BlockError | undefined;
-  readonly encryption: ImageEncryption | undefined;
-}
-
-/** The tables that are held in memory whole, as they were read. */
-export interface WholeTables {
-  readonly l1: Uint8Array<ArrayBuffer>;
-  /** Undefined: the image is opened read-only, and nobody asks. */
-  readonly refcountTable: Uint8Array<ArrayBuffer> | undefined;
-  readonly snapshots: SnapshotTableBytes;
-  /** Why the snapshot table could not be read: it is only to be checked, or repaired, then. */
-  readonly snapshotFault: BlockError | undefined;
-}
+import type { WholeTables } from './whole-tables.ts';
 
 export class Metadata {
   readonly file: BlockChild;

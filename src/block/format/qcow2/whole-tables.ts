@@ -4,8 +4,17 @@ import type { BlockChild } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import { clusterSizeOf, type Qcow2Header } from './header.ts';
 import { ENTRY_LENGTH } from './layout.ts';
-import type { WholeTables } from './metadata.ts';
-import { readSnapshotTable } from './snapshot-table.ts';
+import { readSnapshotTable, type SnapshotTableBytes } from './snapshot-table.ts';
+
+/** The tables that are held in memory whole, as they were read. */
+export interface WholeTables {
+  readonly l1: Uint8Array<ArrayBuffer>;
+  /** Undefined: the image is opened read-only, and nobody asks. */
+  readonly refcountTable: Uint8Array<ArrayBuffer> | undefined;
+  readonly snapshots: SnapshotTableBytes;
+  /** Why the snapshot table could not be read: it is only to be checked, or repaired, then. */
+  readonly snapshotFault: BlockError | undefined;
+}
 
 /**
  * Reads the L1 table, the snapshot table and, if the image is to be written, the refcount table. The header's limits on them have
