@@ -54,8 +54,8 @@ async function imageWith(count: number): Promise<LastingStorage> {
   file.setUint32(FIELD.nbSnapshots, count);
   file.setUint64(FIELD.snapshotsOffset, offset);
   const storage = new LastingStorage({ initial: file.bytes });
-  await checkStorage(storage, 'all');
-  expectSound(await checkFile(storage.content), 'made', 'forbidden');
+  const { result } = await checkStorage(storage, 'all');
+  expect(result).toMatchObject({ corruptions: 0, checkErrors: 0 });
   return storage;
 }
 
