@@ -3,7 +3,8 @@
  * tables follow them. Findings and counts are qemu-img's.
  *
  * A repair raises and lowers refcounts, mends flags, drops reservations of space where none can be, and builds the refcount
- * structures anew when they are broken. It never moves or drops data: what is not in the file is not mended.
+ * structures anew when they are broken. It never moves or drops data: what is not in the file is not mended. Dirty
+ * bitmaps that are broken are dropped, all of them, as the image could not be written with them.
  */
 import { settle, type Co } from '../../co.ts';
 import type { BlockChild, CheckFix, CheckResult } from '../../driver.ts';
