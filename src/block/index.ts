@@ -37,7 +37,7 @@ export {
 export { amendImage, type AmendSettings } from './image/amend.ts';
 export { checkImage } from './image/check.ts';
 export { benchImage, type BenchSettings } from './image/bench.ts';
-export { commitImage, type CommitSettings } from './image/commit.ts';
+export { canBeEmptied, commitImage, type CommitSettings } from './image/commit.ts';
 export { compareImages, type CompareResult, type CompareSettings } from './image/compare.ts';
 export { convertImage, copyDisk, type ConvertSettings, type CopyDiskSettings } from './image/convert.ts';
 export { createImage, type CreateImageOptions, type CreateImageSettings } from './image/create.ts';

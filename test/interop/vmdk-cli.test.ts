@@ -9,18 +9,19 @@ ${SUBFORMATS.map(
   info ${name}.vmdk
   info --output=json ${name}.vmdk
   map --output=json ${name}.vmdk
-  check ${name}.vmdk
   check --output=json ${name}.vmdk
   convert -f vmdk -O raw ${name}.vmdk x.raw => x.raw
   create -f vmdk -o subformat=${name} x.vmdk 3M => x.vmdk
   convert -O vmdk -o subformat=${name} data.raw x.vmdk => x.vmdk
-  convert -O vmdk -o subformat=${name} odd.vmdk x.vmdk => x.vmdk`,
+`,
 ).join('\n')}
   info --output=json large.vmdk
   info large.vmdk
   convert -O qcow2 large.vmdk x.qcow2 => x.qcow2
   info --output=json ./odd.vmdk
   convert -O raw odd.vmdk x.raw => x.raw
+  convert -O vmdk -o subformat=streamOptimized odd.vmdk x.vmdk => x.vmdk
+  check monolithicSparse.vmdk
   info --output=json footer.vmdk
   map --output=json footer.vmdk
   convert -O raw footer.vmdk x.raw => x.raw
@@ -56,6 +57,10 @@ ${SUBFORMATS.map(
   ~ resize top.vmdk 2M
   snapshot -l base.vmdk
   compare base.vmdk top.vmdk
+  commit top.vmdk => base.vmdk
+  ~ convert -O raw stale.vmdk x.raw
+  info --output=json stale.vmdk
+  check stale.vmdk
   ~ check -r all base.vmdk
 `;
 

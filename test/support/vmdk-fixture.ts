@@ -110,6 +110,9 @@ export async function makeVmdkFixture(folder: string): Promise<void> {
   await qemuIo(file('base.vmdk'), 'vmdk', 'write -P 6 0 512k');
   await qemuImg('create', '-q', '-f', 'vmdk', '-b', 'base.vmdk', '-F', 'vmdk', file('top.vmdk'));
   await qemuIo(file('top.vmdk'), 'vmdk', 'write -P 7 64k 10k');
+  await create('changed.vmdk', '', '1M');
+  await qemuImg('create', '-q', '-f', 'vmdk', '-b', 'changed.vmdk', '-F', 'vmdk', file('stale.vmdk'));
+  await qemuIo(file('changed.vmdk'), 'vmdk', 'write -P 1 0 512');
   await qemuImg('create', '-q', '-f', 'raw', file('data.raw'), '1M');
   await qemuIo(file('data.raw'), 'raw', 'write -P 1 0 64k', 'write -P 2 512k 200k');
   writeFileSync(file('cowd.vmdk'), descriptorText('vmfsSparse', ['RW 96 VMFSSPARSE "cowd-delta.vmdk"']));

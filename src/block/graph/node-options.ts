@@ -26,8 +26,8 @@ export const genericOptions = {
   },
   'backing-identity': {
     type: 'enum',
-    values: ['check', 'ignore', 'update'],
-    help: 'whether the backing file must be the one that the overlay was made on; `update` takes the present one for it',
+    values: ['check', 'format', 'ignore', 'update'],
+    help: 'whether the backing file must be the one that the overlay was made on; `format`: only as far as the format itself says it, as with QEMU; `update` takes the present one for it',
     default: 'check',
   },
 } as const satisfies OptionSchema;

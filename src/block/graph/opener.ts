@@ -387,9 +387,10 @@ export class NodeOpener {
     backing: BlockNode,
     mode: GenericOptions['backing-identity'],
   ): Co<void> {
-    if (mode === 'ignore') return;
+    // A check looks at the image's own tables, whatever it stands on.
+    if (mode === 'ignore' || this.#policy.check === true) return;
     checkLineage(node.nodeName, image, backing);
-    if (image.setBackingIdentity === undefined) return;
+    if (mode === 'format' || image.setBackingIdentity === undefined) return;
     const recorded = image.backingIdentity;
     if (recorded === undefined && node.readOnly) return;
     const found = yield* identityOf(backing);

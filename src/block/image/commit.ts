@@ -55,6 +55,11 @@ export function* commitImage(graph: BlockGraph, top: BlockNode, base: BlockNode,
   });
 }
 
+/** Whether the format of an overlay can give all of its data back. */
+export function canBeEmptied(node: BlockNode): boolean {
+  return node instanceof ImageNode && node.image.makeEmpty !== undefined;
+}
+
 function emptier(top: BlockNode) {
   if (!(top instanceof ImageNode) || top.image.makeEmpty === undefined) {
     throw new BlockError('unsupported', `A '${top.driver.name}' image cannot be emptied`, { node: top.nodeName });

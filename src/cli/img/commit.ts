@@ -1,5 +1,12 @@
 /** `commit`: an overlay's data into what it stands on. */
-import { BlockError, commitImage, startAsync, type BlockBackend, type BlockNode } from '../../node/index.ts';
+import {
+  BlockError,
+  canBeEmptied,
+  commitImage,
+  startAsync,
+  type BlockBackend,
+  type BlockNode,
+} from '../../node/index.ts';
 import { Failure } from '../shared/failure.ts';
 import { Pacer } from '../shared/pacer.ts';
 import { ProgressLine } from '../shared/progress.ts';
@@ -22,7 +29,8 @@ export const commit: Command = {
     const pacer = rate > 0 ? new Pacer(rate) : undefined;
     const pace = pacer === undefined ? undefined : (bytes: number) => pacer.wait(bytes);
     try {
-      const empty = !given.has('d') && baseName === undefined;
+      // As qemu-img does: an image of a format that cannot be emptied stays as it is.
+      const empty = !given.has('d') && baseName === undefined && canBeEmptied(top.node);
       await startAsync(commitImage(session.graph, top.node, base, { empty, progress, pace }));
       progress.finish();
     } catch (error) {

@@ -145,7 +145,7 @@ export class Session {
       ...(settings.readOnly ? { 'read-only': true } : {}),
       ...(settings.forceShare === true ? { 'force-share': true } : {}),
       ...(settings.backing === undefined ? {} : { backing: settings.backing }),
-      'backing-identity': 'ignore',
+      'backing-identity': 'format',
     };
     if (given.driver !== undefined) return { ...generic, ...given };
     const { file } = given as { file: BlockdevOptions };
@@ -193,7 +193,7 @@ function policy(settings: OpenSettings): Partial<OpenPolicy> {
 
 /** Names in an image are seen from its folder, and shown as QEMU shows them: put together as text. */
 function besideImage({ filename, parentFilename, options, child }: ReferenceRequest): BlockdevOptions {
-  const identity = child === 'backing' ? { 'backing-identity': 'ignore' } : {};
+  const identity = child === 'backing' ? { 'backing-identity': 'format' } : {};
   const file = options['file'] as BlockdevOptions | undefined;
   if (filename.startsWith('json:')) return { ...options, ...identity };
   const own = file ?? options;
