@@ -6,7 +6,7 @@ import { ioTools, plainIo, spindleIo } from '../support/cli-io.ts';
 import { createNodeGraph } from '../../src/node/index.ts';
 import { makeCliFixture } from '../support/cli-fixture.ts';
 import { compareTools, tableLines } from '../support/cli-table.ts';
-import { describeWithQemu, runTool, TemporaryFolder } from '../support/qemu.ts';
+import { describeWithQemu, qemuImg, runTool, TemporaryFolder } from '../support/qemu.ts';
 
 const TABLE = `
   # Reading and verifying
@@ -44,6 +44,13 @@ const TABLE = `
   -f raw data.raw -c 'info' -c 'alloc 0' -c 'alloc x' -c 'alloc 0 x'
   -f qcow2 data.qcow2 -c 'map 1' -c 'length 1' -c 'flush 1' -c 'alloc' -c 'alloc 1 2 3'
   -f qcow2 empty.qcow2 -c 'truncate 8M' -c 'length' -c 'truncate 1M' -c 'length' -c 'truncate 1000' -c 'truncate x' -c 'truncate' => empty.qcow2
+  -f raw data.raw -c 'truncate -m metadata 4M' -c 'truncate -m falloc 5M' -c length -c 'truncate -m full 4M' -c 'truncate -m off 6M' -c 'truncate -m falloc 3M' -c length => data.raw
+  -f qcow2 empty.qcow2 -c 'truncate -m metadata 4M' -c 'map' -c 'truncate -m falloc 5M' -c 'map' -c 'truncate -m full 4M' -c 'truncate -m falloc 3M' -c 'truncate -m off 6M' -c length -c map -c 'truncate -m full 8M' -c map => empty.qcow2
+  -f qcow2 top.qcow2 -c 'truncate -m falloc 4M' -c map -c 'truncate -m metadata 5M' -c map => top.qcow2
+  -f vpc x.vpc -c 'truncate 3M' -c 'truncate -m full 4M'
+  -f vdi x.vdi -c 'truncate 3M' -c 'truncate -m metadata 4M' -c 'truncate -m full 5M' -c length
+  -f qed x.qed -c 'truncate 3M' -c 'truncate -m metadata 4M' -c 'truncate -m full 5M' -c length
+  -f vmdk x.vmdk -c 'truncate 3M' -c 'truncate -m full 4M' -c length
   -f qcow2 empty.qcow2 -c 'truncate -m foo 1' -c 'truncate -m metadata 16M' -c 'length' -c 'truncate -x 1' => empty.qcow2
   -f raw data.raw -c 'truncate 8M' -c 'length' -c 'truncate -m full 9M' -c 'length' -c 'map' => data.raw
   -f qcow2 data.qcow2 -c 'discard 0 1M' -c 'discard -q 0 1' -c 'discard -C 0 1' -c 'discard 0 x' -c 'discard 900M 1' -c 'discard 0' -c 'map' => data.qcow2
@@ -85,6 +92,25 @@ const TABLE = `
   --image-opts driver=throttle,throttle-group=no,file.driver=raw,file.file.filename=data.raw
   data.raw -c 'read -q 0 512'
   json:{"driver":"qcow2","file":{"driver":"blkdebug","image":{"driver":"file","filename":"data.qcow2"}}} -c 'read -q 0 512'
+  # Formats that were guessed
+  data.raw -c 'write -s empty.qcow2 0 512' -c 'write -s empty.qcow2 0 4k' -c 'write -s empty.qcow2 0 64k' -c 'read -P 1 0 64k' => data.raw
+  data.raw -c 'write -P 9 0 512' -c 'write 256 4k' -c 'write -z 0 64k' -c 'discard 0 64k' -c 'write -s empty.qcow2 512 512' => data.raw
+  data.raw -c 'write -s empty.qcow2 100 600' -c 'truncate 4M' -c 'write -s old.qcow2 0 512' -c 'length' => data.raw
+  data.raw -c 'write -s x.qed 0 512' -c 'write -s x.vdi 0 512' -c 'write -s x.vmdk 0 512' -c 'write -s x.vpc 0 512' -c 'write -s x.luks 0 4k' => data.raw
+  -f raw data.raw -c 'write -s empty.qcow2 0 512' -c 'read -v 0 512'
+  --image-opts file.filename=data.raw -c 'write -s empty.qcow2 0 512' => data.raw
+  json:{"file":{"driver":"file","filename":"data.raw"}} -c 'write -s empty.qcow2 0 512' => data.raw
+  -C data.raw -c 'write -s empty.qcow2 0 512' => data.raw
+  onguess.qcow2 -c 'write -s empty.qcow2 0 512' => onguess.qcow2
+  # Reopening
+  -f qcow2 data.qcow2 -c 'reopen -r -o read-only=on' -c 'reopen -w -o read-only=off' -c 'reopen -o read-only=on' -c 'write 0 512' -c 'reopen -o read-only=off' -c 'write 0 512' => data.qcow2
+  -f qcow2 data.qcow2 -c 'reopen -o read-only=foo' -c 'reopen -o driver=raw' -c 'reopen -o node-name=x' -c 'reopen -o driver=qcow2' -c length
+  -f qcow2 data.qcow2 -c 'reopen -o lazy-refcounts=on' -c 'write 0 512' -c 'reopen -o overlap-check=none' -c 'write 512 512' => data.qcow2
+  -f qcow2 data.qcow2 -c 'reopen -o discard=ignore' -c 'discard 0 64k' -c 'map' -c 'reopen -o discard=unmap' -c 'discard 0 64k' -c 'map' -c 'reopen -o discard=foo' => data.qcow2
+  -f qcow2 data.qcow2 -c 'reopen -o detect-zeroes=on' -c 'write -P 0 512k 64k' -c 'reopen -o discard=ignore' -c 'reopen -o detect-zeroes=unmap' -c 'length' => data.qcow2
+  -f qcow2 data.qcow2 -c 'reopen -o cache.no-flush=on' -c 'reopen -o cache.direct=off' -c 'reopen -o cache.writeback=off' -c 'reopen -c none -o cache.direct=on' -c 'reopen -c writeback' -c 'reopen -c unsafe' -c 'write 0 512' => data.qcow2
+  -r -f qcow2 data.qcow2 -c 'reopen -w' -c 'write 0 1k' -c 'reopen -r' -c 'write 0 1k' => data.qcow2
+  ~ -r -f raw data.raw -c 'reopen -o size=1M' -c length -c 'reopen -o offset=512' -c length -c 'reopen -o size=1G' -c length
   # Filters
   -f qcow2 blkdebug::data.qcow2 -c 'break foo A' -c 'break write_aio A' -c 'aio_write 0 512' -c 'wait_break A' -c 'resume A' -c 'aio_flush' -c 'resume A' => data.qcow2
   -f qcow2 blkdebug::data.qcow2 -c 'break write_aio B' -c 'remove_break B' -c 'remove_break B' -c 'write -q 0 512' => data.qcow2
@@ -115,6 +141,13 @@ describeWithQemu('spindle-io beside qemu-io', () => {
   const work = new TemporaryFolder();
   beforeAll(async () => {
     await makeCliFixture(fixture.path);
+    for (const format of ['qed', 'vdi', 'vmdk', 'vpc']) {
+      await qemuImg('create', '-q', '-f', format, fixture.file(`x.${format}`), '1M');
+    }
+    const secret = ['--object', 'secret,id=s,data=x', '-o', 'key-secret=s,iter-time=10'];
+    await qemuImg('create', '-q', '-f', 'luks', ...secret, fixture.file('x.luks'), '1M');
+    await qemuImg('create', '-q', '-f', 'qcow2', '-o', 'compat=0.10', fixture.file('onguess.qcow2'), '2M');
+    await qemuImg('rebase', '-u', '-b', 'data.raw', '-F', 'raw', fixture.file('onguess.qcow2'));
     writeFileSync(fixture.file('rules.conf'), '[inject-error]\nevent = "write_aio"\nerrno = "28"\nonce = "on"\n');
   });
   afterAll(() => {

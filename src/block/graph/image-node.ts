@@ -17,12 +17,15 @@ import { zeroImage } from '../io/zero.ts';
 import { SECTOR_SIZE } from '../limits.ts';
 import { BackingReader } from './backing-reader.ts';
 import { BlockNode, type GraphClock } from './node.ts';
+import type { ProbeGuard } from './probe-guard.ts';
 
 /** Generic options of an image node, with QEMU's names and values. */
 export interface ImageNodeOptions {
   readonly readOnly: boolean;
   readonly discard: 'ignore' | 'unmap';
   readonly 'detect-zeroes': 'off' | 'on' | 'unmap';
+  /** For an image whose format was only guessed. */
+  readonly guard?: ProbeGuard | undefined;
 }
 
 export class ImageNode extends BlockNode implements ImageLayer {
@@ -116,9 +119,13 @@ export class ImageNode extends BlockNode implements ImageLayer {
 
   protected performWrite(offset: number, data: Uint8Array, flags: RequestFlags): MaybePromise<void> {
     if (data.length === 0) return;
+    return this.#guarded(offset, data.length, data, () => this.#write(offset, data, flags));
+  }
+
+  #write(offset: number, data: Uint8Array, flags: RequestFlags): MaybePromise<void> {
     if (offset + data.length > this.image.virtualSize) return start(this.#growAndWrite(offset, data, flags));
     if (this.#options['detect-zeroes'] !== 'off' && isZero(data)) {
-      return this.performWriteZeroes(offset, data.length, {
+      return this.#writeZeroes(offset, data.length, {
         ...flags,
         mayUnmap: this.#options['detect-zeroes'] === 'unmap' && this.#options.discard === 'unmap',
       });
@@ -128,8 +135,24 @@ export class ImageNode extends BlockNode implements ImageLayer {
     return flags.fua === true ? start(this.#thenFlush(written)) : written;
   }
 
+  /** @param data missing: zeroes */
+  #guarded(
+    offset: number,
+    length: number,
+    data: Uint8Array | undefined,
+    change: () => MaybePromise<void>,
+  ): MaybePromise<void> {
+    const { guard } = this.#options;
+    if (guard === undefined || !guard.watches(offset, length)) return change();
+    return start(guard.change({ offset, length, ...(data === undefined ? {} : { data }) }, change));
+  }
+
   protected performWriteZeroes(offset: number, length: number, flags: RequestFlags): MaybePromise<void> {
     if (length === 0) return;
+    return this.#guarded(offset, length, undefined, () => this.#writeZeroes(offset, length, flags));
+  }
+
+  #writeZeroes(offset: number, length: number, flags: RequestFlags): MaybePromise<void> {
     const { requestAlignment } = this.limits;
     if (!isAligned(offset, length, requestAlignment)) return start(this.#zeroUnaligned(offset, length, flags));
     this.requestEvent('pwritev_zero');
@@ -141,7 +164,9 @@ export class ImageNode extends BlockNode implements ImageLayer {
   protected performDiscard(offset: number, length: number): MaybePromise<void> {
     if (this.#options.discard === 'ignore' || length === 0) return;
     const inside = Math.min(length, this.length - offset);
-    return this.#beside(offset, inside, () => start(discardImage(this, offset, inside)));
+    return this.#guarded(offset, inside, undefined, () =>
+      this.#beside(offset, inside, () => start(discardImage(this, offset, inside))),
+    );
   }
 
   protected performFlush(): MaybePromise<void> {
@@ -151,7 +176,9 @@ export class ImageNode extends BlockNode implements ImageLayer {
   }
 
   protected performTruncate(length: number, preallocation: Preallocation): MaybePromise<void> {
-    return start(this.#resize(length, preallocation));
+    const { guard } = this.#options;
+    const resize = () => start(this.#resize(length, preallocation));
+    return guard === undefined ? resize() : start(guard.resize(length, resize));
   }
 
   protected performClose(): MaybePromise<void> {
@@ -248,13 +275,13 @@ export class ImageNode extends BlockNode implements ImageLayer {
     const last = Math.max(first, end - (end % requestAlignment));
     if (end > this.length) yield* this.#resize(end);
     if (first > offset) yield* settle(this.writeInside(offset, zeroBuffer(first - offset), flags));
-    if (last > first) yield* settle(this.performWriteZeroes(first, last - first, flags));
+    if (last > first) yield* settle(this.#writeZeroes(first, last - first, flags));
     if (end > last) yield* settle(this.writeInside(last, zeroBuffer(end - last), flags));
   }
 
   *#resize(length: number, preallocation: Preallocation = 'off'): Co<void> {
     if (this.image.resize === undefined) {
-      throw new BlockError('unsupported', `The size of a '${this.driver.name}' image cannot be changed`);
+      throw new BlockError('unsupported', 'Image format driver does not support resize', { driver: this.driver.name });
     }
     const size = Math.ceil(length / SECTOR_SIZE) * SECTOR_SIZE;
     const request = this.tracker.begin('truncate', Math.min(size, this.length), Number.MAX_SAFE_INTEGER);

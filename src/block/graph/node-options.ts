@@ -24,6 +24,11 @@ export const genericOptions = {
     help: 'whether writes of zeroes are turned into write-zeroes requests',
     default: 'off',
   },
+  probed: {
+    type: 'boolean',
+    help: 'the format was guessed by whoever opens it: a raw image refuses writes that would make it look like another format',
+    default: false,
+  },
   'backing-identity': {
     type: 'enum',
     values: ['check', 'format', 'ignore', 'update'],

@@ -25,6 +25,7 @@ import { ImageNode } from './image-node.ts';
 import type { BlockNode } from './node.ts';
 import { splitOptions, type GenericOptions, type SplitOptions } from './node-options.ts';
 import { childPermissions } from './permission.ts';
+import { ProbeGuard } from './probe-guard.ts';
 import { StorageNode } from './storage-node.ts';
 
 /** How a tree of nodes is opened. */
@@ -201,7 +202,8 @@ export class NodeOpener {
         secret: (id) => this.#graph.secrets.require(id),
         compression: this.#graph.drivers.compression ?? portableCompression,
       });
-      const node = new ImageNode(nodeName, driver, this.#graph.clock, image, { ...generic, readOnly });
+      const guard = generic.probed && !readOnly ? this.#guardOf(driver, options, attached[0]!, file) : undefined;
+      const node = new ImageNode(nodeName, driver, this.#graph.clock, image, { ...generic, readOnly, guard });
       for (const child of attached) node.children.set(child.name, child);
       this.#register(node);
       yield* this.#openBacking(node, image, children['backing'], generic, file, below);
@@ -217,6 +219,18 @@ export class NodeOpener {
         filename: fileOf(file)?.filename ?? '',
       });
     }
+  }
+
+  /** Only bytes that a guest may choose can look like a header; other formats' own headers are out of its reach. */
+  #guardOf(
+    driver: FormatDriver,
+    { offset }: Readonly<Record<string, unknown>>,
+    child: Child,
+    file: BlockNode,
+  ): ProbeGuard | undefined {
+    if (driver.name !== 'raw') return undefined;
+    const begin = typeof offset === 'number' ? offset : 0;
+    return new ProbeGuard(this.#graph.drivers.formats, child, fileOf(file)?.filename ?? '', begin);
   }
 
   *#openFilter(driver: FilterDriver, split: SplitOptions, position: Position): Co<BlockNode> {

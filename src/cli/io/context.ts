@@ -1,8 +1,9 @@
 /** What the commands of spindle-io work on: an image, if one is open, and the requests that run beside the commands. */
 import { debugPoints, type BlockBackend, type DebugPoints } from '../../node/index.ts';
 import type { Session } from '../shared/session.ts';
+import { Failure } from '../shared/failure.ts';
 import { CommandError } from './command.ts';
-import { openDisk, type OpenRequest } from './open-image.ts';
+import { openDisk, openPrefix, type OpenRequest } from './open-image.ts';
 
 /** A request that runs beside the commands. What it prints waits until a command looks for it. */
 interface Pending {
@@ -75,7 +76,9 @@ export class IoContext {
       await this.open(request);
     } catch (error) {
       await this.open(before);
-      throw error;
+      const prefix = openPrefix(request);
+      if (!(error instanceof Failure) || !error.message.startsWith(prefix)) throw error;
+      throw new Failure(error.message.slice(prefix.length));
     }
   }
 

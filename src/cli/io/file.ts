@@ -4,12 +4,15 @@ import { Failure } from '../shared/failure.ts';
 import { parseKeyValues } from '../shared/key-values.ts';
 import { UsageError, type IoCommand } from './command.ts';
 import { checkAioMode, discardMode, requireCacheMode, type OpenRequest } from './open-image.ts';
+import { reopenRequest } from './reopen-options.ts';
 
 /** The request that the options of the program and of `open` make. @throws Failure */
 export function openRequest(given: Given, path: string | undefined, imageOpts: boolean): OpenRequest {
   const cache = requireCacheMode(given.value('t') ?? (given.has('n') ? 'none' : undefined));
   for (const mode of given.values('i')) checkAioMode(mode);
-  const discard = discardMode(given.value('d') ?? 'unmap');
+  const discardText = given.value('d') ?? 'unmap';
+  const discard = discardMode(discardText);
+  if (discard === undefined) throw new Failure(`Invalid discard option: ${discardText}`);
   const options: Record<string, unknown> = Object.assign({}, ...given.values('o').map(parseKeyValues));
   const shared = {
     readOnly: given.has('r'),
@@ -88,23 +91,6 @@ export const reopen: IoCommand = {
   async run(context, given) {
     if (given.has('r') && given.has('w')) throw new Failure('Only one -r/-w option may be given');
     if (given.operands.length > 0) throw new UsageError();
-    const before = context.request;
-    const cache = given.has('c') ? requireCacheMode(given.value('c')) : before.cache;
-    const changed: Record<string, unknown> = Object.assign({}, ...given.values('o').map(parseKeyValues));
-    checkOptions(context.disk.node.driver, changed);
-    const readOnly = given.has('r') || (before.readOnly && !given.has('w'));
-    await context.reopen({ ...before, readOnly, cache, options: { ...before.options, ...changed } });
+    await context.reopen(reopenRequest(context, given));
   },
 };
-
-interface WithOptions {
-  readonly openOptions?: Readonly<Record<string, unknown>>;
-  readonly options?: Readonly<Record<string, unknown>>;
-}
-
-/** @throws Failure for an option that the driver does not know */
-function checkOptions(driver: WithOptions, changed: Readonly<Record<string, unknown>>): void {
-  const known = driver.openOptions ?? driver.options ?? {};
-  const unknown = Object.keys(changed).find((name) => !Object.hasOwn(known, name));
-  if (unknown !== undefined) throw new Failure(`Cannot change the option '${unknown}'`);
-}

@@ -34,11 +34,10 @@ export function requireCacheMode(mode: string = DEFAULT_CACHE_MODE): CacheMode {
   return found;
 }
 
-/** @throws Failure */
-export function discardMode(mode: string): 'ignore' | 'unmap' {
+/** @returns undefined for a word that is no mode */
+export function discardMode(mode: string): OpenRequest['discard'] | undefined {
   if (mode === 'ignore' || mode === 'off') return 'ignore';
-  if (mode === 'unmap' || mode === 'on') return 'unmap';
-  throw new Failure(`Invalid discard option: ${mode}`);
+  return mode === 'unmap' || mode === 'on' ? 'unmap' : undefined;
 }
 
 /** @throws Failure */
@@ -46,10 +45,15 @@ export function checkAioMode(mode: string): void {
   if (!['threads', 'native', 'io_uring'].includes(mode)) throw new Failure(`Invalid aio option: ${mode}`);
 }
 
+/** What messages about an image that cannot be opened begin with. */
+export function openPrefix({ shownName }: OpenRequest): string {
+  return shownName === undefined ? "can't open: " : `can't open device ${shownName}: `;
+}
+
 /** @throws Failure `can't open device …: …` */
 export async function openDisk(session: Session, request: OpenRequest): Promise<BlockBackend> {
-  const { readOnly, forceShare, shownName } = request;
-  const prefix = shownName === undefined ? "can't open: " : `can't open device ${shownName}: `;
+  const { readOnly, forceShare } = request;
+  const prefix = openPrefix(request);
   if (forceShare && !readOnly) {
     throw new Failure(`${prefix}force-share=on can only be used with read-only images`);
   }

@@ -137,7 +137,7 @@ export class Session {
   async #nodeOptions(image: ImageName, settings: OpenSettings): Promise<BlockdevOptions> {
     const named = await withTestedFormat(this.#givenOptions(image), async (filename) => {
       const file = this.fileOptions(filename);
-      return { driver: (await startAsync(probeImage(this.graph, file))).format, file };
+      return { driver: (await startAsync(probeImage(this.graph, file))).format, file, probed: true };
     });
     const given = withFileOptions(named, settings.fileOptions);
     const generic = {
@@ -150,9 +150,9 @@ export class Session {
     if (given.driver !== undefined) return { ...generic, ...given };
     const { file } = given as { file: BlockdevOptions };
     // A look at the first bytes is in nobody's way: whether the image is in use is for its opening to say.
-    const { format } = await startAsync(probeImage(this.graph, { ...file, 'force-share': true }));
-    if (format === 'raw' && !settings.readOnly) this.terminal.error(rawWarning(image.name));
-    return { ...generic, ...given, driver: format };
+    const { format, filename } = await startAsync(probeImage(this.graph, { ...file, 'force-share': true }));
+    if (format === 'raw' && !settings.readOnly) this.terminal.error(rawWarning(filename));
+    return { ...generic, ...given, driver: format, probed: true };
   }
 
   /** With a driver, or with `file` alone: then the format is to be probed. */

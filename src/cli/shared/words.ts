@@ -63,7 +63,13 @@ export function strerror(error: unknown): string {
 /** An error of a request, as the C library would name it: `Input/output error`. */
 export function requestMessage(error: unknown): string {
   const known = systemMessage(error) ?? (error instanceof BlockError ? KIND_MESSAGES[error.kind] : undefined);
-  return known ?? messageOf(error);
+  if (known !== undefined) return known;
+  const isRefusedWrite = error instanceof BlockError && error.kind === 'permission' && isWrite(error.context.op);
+  return isRefusedWrite ? SYSTEM_MESSAGES['EPERM']! : messageOf(error);
+}
+
+function isWrite(op: string | undefined): boolean {
+  return op === 'write' || op === 'zero' || op === 'discard';
 }
 
 export function messageOf(error: unknown): string {

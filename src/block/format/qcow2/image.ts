@@ -15,6 +15,7 @@ import {
   type RequestFlags,
   type SnapshotTable,
 } from '../../driver.ts';
+import { BlockError } from '../../error.ts';
 import type { Extent } from '../../extent.ts';
 import { SECTOR_SIZE } from '../../limits.ts';
 import { allocate } from './allocate.ts';
@@ -111,6 +112,9 @@ export class Qcow2Image implements FormatImage {
   }
 
   resize(virtualSize: number, preallocation: Preallocation, zeroUntil: number): MaybePromise<void> {
+    if (preallocation !== 'off' && virtualSize < this.#virtualSize) {
+      throw new BlockError('invalid', "Preallocation can't be used for shrinking an image");
+    }
     this.bitmaps.checkResize(virtualSize);
     const change = { oldSize: this.#virtualSize, newSize: virtualSize, preallocation, zeroUntil };
     return chain(start(resize(this.#metadata, change)), () => {

@@ -160,7 +160,7 @@ export class QedImage implements FormatImage {
 
   resize(virtualSize: number, preallocation: Preallocation, zeroUntil: number): MaybePromise<void> {
     if (preallocation !== 'off') {
-      throw new BlockError('unsupported', `QED images cannot be grown with preallocation '${preallocation}'`);
+      throw new BlockError('unsupported', `Unsupported preallocation mode '${preallocation}'`);
     }
     return start(this.#tables.lock.run(() => this.#resize(virtualSize, zeroUntil)));
   }

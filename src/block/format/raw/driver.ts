@@ -131,6 +131,9 @@ class RawImage implements FormatImage {
     if (preallocation === 'metadata') {
       throw new BlockError('unsupported', 'Unsupported preallocation mode: metadata');
     }
+    if (preallocation !== 'off' && virtualSize < this.#virtualSize) {
+      throw new BlockError('invalid', 'Cannot use preallocation for shrinking files');
+    }
     const resized =
       preallocation === 'off' || virtualSize <= this.#virtualSize
         ? this.#file.truncate(this.#offset + virtualSize)
