@@ -151,7 +151,8 @@ export class Session {
     const { file } = given as { file: BlockdevOptions };
     // A look at the first bytes is in nobody's way: whether the image is in use is for its opening to say.
     const { format, filename } = await startAsync(probeImage(this.graph, { ...file, 'force-share': true }));
-    if (format === 'raw' && !settings.readOnly) this.terminal.error(rawWarning(filename));
+    const isFilter = this.graph.drivers.filters.some(({ name }) => name === file.driver);
+    if (format === 'raw' && !settings.readOnly) this.terminal.error(rawWarning(isFilter ? image.name : filename));
     return { ...generic, ...given, driver: format, probed: true };
   }
 
