@@ -36,6 +36,10 @@ ${SUBFORMATS.map(
   info --output=json cowd.vmdk
   map --output=json cowd.vmdk
   convert -O raw cowd.vmdk x.raw => x.raw
+  info --output=json se.vmdk
+  map --output=json se.vmdk
+  check se.vmdk
+  convert -O raw se.vmdk x.raw => x.raw
   info --output=json esx.vmdk
   convert -O raw esx.vmdk x.raw => x.raw
   ~ info large-s001.vmdk

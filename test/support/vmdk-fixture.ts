@@ -75,6 +75,42 @@ export function cowdExtent(grains: readonly (number | undefined)[], grainSectors
 }
 
 /**
+ * A space efficient sparse extent, as ESX servers since 6.5 make them.
+ *
+ * @param entries what grains are: the number of one that is stored, `zero` or `unmapped`, by their place in the disk. Stored grains are
+ * filled with their number and one
+ */
+export function seSparseExtent(
+  capacitySectors: number,
+  entries: Readonly<Record<number, number | 'zero' | 'unmapped'>>,
+): Uint8Array<ArrayBuffer> {
+  const stored = Object.values(entries).filter((entry) => typeof entry === 'number');
+  const tables = Math.ceil((capacitySectors * SECTOR) / 2 ** 24);
+  const directory = 4096;
+  const firstTable = directory + 1;
+  const grains = firstTable + 64 * tables + 2;
+  const bytes = new Uint8Array((grains + 8 * (Math.max(...stored) + 1)) * SECTOR);
+  const view = new DataView(bytes.buffer);
+  const header = [0xcafebabe, 0x2_0000_0001, capacitySectors, 8, 64, 0, 0, 0, 0, 0];
+  // Place and size of: volatile header, journal header, journal, directory, tables, free bitmap, backmap, grains.
+  header.push(1, 1, 2, 2, 2048, 2048, directory, 1, firstTable, 64 * tables);
+  header.push(grains - 2, 1, grains - 1, 1, grains, bytes.length / SECTOR - grains);
+  for (const [index, value] of header.entries()) view.setBigUint64(index * 8, BigInt(value), true);
+  view.setBigUint64(SECTOR, 0xcafe_cafen, true);
+  for (let table = 0; table < tables; table++) {
+    view.setBigUint64(directory * SECTOR + table * 8, (1n << 60n) + BigInt(table), true);
+  }
+  for (const [grain, entry] of Object.entries(entries)) {
+    const kind = entry === 'unmapped' ? 1n : entry === 'zero' ? 2n : 3n;
+    const number = typeof entry === 'number' ? BigInt(entry) : 0n;
+    const value = (kind << 60n) + ((number % 4096n) << 48n) + number / 4096n;
+    view.setBigUint64(firstTable * SECTOR + Number(grain) * 8, value, true);
+  }
+  for (const grain of stored) bytes.fill(grain + 1, (grains + 8 * grain) * SECTOR, (grains + 8 * grain + 8) * SECTOR);
+  return bytes;
+}
+
+/**
  * A streamOptimized image as VMware's own tools write them: the directory's place is not known when the header is written, so it stands
  * in a footer.
  */
@@ -118,6 +154,9 @@ export async function makeVmdkFixture(folder: string): Promise<void> {
   writeFileSync(file('cowd.vmdk'), descriptorText('vmfsSparse', ['RW 96 VMFSSPARSE "cowd-delta.vmdk"']));
   const grains = Array.from({ length: 96 }, (_, index) => (index % 3 === 0 ? undefined : index));
   writeFileSync(file('cowd-delta.vmdk'), cowdExtent(grains));
+  writeFileSync(file('se.vmdk'), descriptorText('seSparse', ['RW 40000 SESPARSE "se-sesparse.vmdk"']));
+  const kinds = { 0: 0, 1: 1, 3: 'unmapped', 4: 'zero', 5: 5, 4096: 3 } as const;
+  writeFileSync(file('se-sesparse.vmdk'), seSparseExtent(40_000, kinds));
   writeFileSync(file('esx.vmdk'), descriptorText('vmfs', ['RW 128 VMFS "esx-flat.vmdk"']));
   writeFileSync(file('esx-flat.vmdk'), new Uint8Array(128 * SECTOR).fill(9));
 }

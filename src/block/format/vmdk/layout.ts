@@ -86,3 +86,27 @@ export const MAX_DESCRIPTOR_BYTES = 2 ** 20;
 export const MAX_EXTENTS = 4096;
 /** A CID that means: none. */
 export const NO_PARENT_CID = 0xffff_ffff;
+
+/** Header of a space efficient sparse extent, which never changes: numbers of 64 bits, places in sectors. */
+export const SE_SPARSE = {
+  magic: 0,
+  version: 8,
+  capacity: 16,
+  grainSize: 24,
+  tableSize: 32,
+  flags: 40,
+  volatileHeader: 80,
+  directory: 128,
+  tables: 144,
+  grains: 192,
+} as const;
+export const SE_SPARSE_MAGIC = 0xcafe_baben;
+export const SE_SPARSE_VERSION = 0x2_0000_0001n;
+export const SE_SPARSE_GRAIN_SECTORS = 8;
+export const SE_SPARSE_TABLE_SECTORS = 64;
+export const SE_SPARSE_ENTRY_LENGTH = 8;
+/** The header that changes: it says whether the journal must be replayed. */
+export const SE_SPARSE_VOLATILE_MAGIC = 0xcafe_cafen;
+export const SE_SPARSE_VOLATILE_REPLAY = 24;
+/** Highest four bits of an entry of a grain table. */
+export const SE_SPARSE_KIND = { unallocated: 0, unmapped: 1, zero: 2, allocated: 3 } as const;

@@ -8,6 +8,7 @@ import { DescriptorFile } from './descriptor-file.ts';
 import { ClosedExtent, FlatExtent, ZeroExtent, type DiskExtent, type ExtentFacts } from './disk-extent.ts';
 import { VmdkImage, type OpenedExtent } from './image.ts';
 import { magicOf, readSparseHeader, type SparseHeader } from './sparse-header.ts';
+import { SeSparseExtent } from './se-sparse.ts';
 import { SparseExtent } from './sparse-extent.ts';
 import { SparseTables } from './tables.ts';
 
@@ -19,6 +20,7 @@ const DESCRIBED_TYPES: ReadonlySet<string> = new Set([
   'monolithicFlat',
   'vmfs',
   'vmfsSparse',
+  'seSparse',
   'twoGbMaxExtentSparse',
   'twoGbMaxExtentFlat',
 ]);
@@ -63,13 +65,14 @@ function* openLine(context: OpenContext, line: ExtentLine, name: string, cacheBy
   if (type === 'ZERO') return new ZeroExtent(length);
   const named: ExtentFacts = { filename, format: type };
   if (access === 'NOACCESS') return new ClosedExtent(length, named, 'the descriptor says NOACCESS');
-  if (type === 'SESPARSE') {
-    throw new BlockError('unsupported', `The extent '${filename}' is of the type SESPARSE, which is not read here`);
-  }
   const isFlat = type === 'FLAT' || type === 'VMFS';
   const file = yield* openFile(context, line, name, isFlat);
   if (file === undefined) return new ClosedExtent(length, named, 'the image was opened to be looked at only');
   const facts: ExtentFacts = { filename: file.filename ?? filename, format: type };
+  if (type === 'SESPARSE') {
+    refuseWriting(context, filename, 'SESPARSE extents are only read');
+    return yield* SeSparseExtent.open(file, length, facts, cacheBytes);
+  }
   if (!isFlat) {
     const header = yield* readSparseHeader(file);
     if (length > header.capacity) {
@@ -115,14 +118,17 @@ function* openSparse(
   readOnlyBecause?: string,
 ): Co<DiskExtent> {
   const why = readOnlyBecause === undefined ? header.readOnlyBecause : undefined;
-  if (!context.flags.readOnly && why !== undefined) {
-    throw new BlockError('unsupported', `'${facts.filename}' cannot be written: ${why}. Open the image read-only`);
-  }
+  if (why !== undefined) refuseWriting(context, facts.filename, why);
   const tables = yield* SparseTables.load(file, header, cacheBytes);
   const grains = header.compressed
     ? new CompressedGrains(file, header, yield* settle(context.compression.load('deflate')))
     : undefined;
   return new SparseExtent(tables, length, facts, grains, readOnlyBecause);
+}
+
+function refuseWriting({ flags }: OpenContext, filename: string, why: string): void {
+  if (flags.readOnly) return;
+  throw new BlockError('unsupported', `'${filename}' cannot be written: ${why}. Open the image read-only`);
 }
 
 function makeImage({ flags }: OpenContext, extents: readonly DiskExtent[], descriptor: DescriptorFile): FormatImage {

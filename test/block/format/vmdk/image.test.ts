@@ -239,7 +239,7 @@ describe('extents of a descriptor', () => {
     ['monolithicFlat', 'RW 1 FLAT "flat" 2', 'should have 512 bytes from 1024 on'],
     ['twoGbMaxExtentSparse', 'RW 129 SPARSE "s-s001.vmdk"', 'its header says 65536'],
     ['twoGbMaxExtentSparse', 'RW 2 SPARSE "flat"', 'does not begin as a sparse extent'],
-    ['seSparse', 'RW 2 SESPARSE "flat"', "Unsupported image type 'seSparse'"],
+    ['seSparse', 'RW 2 SESPARSE "flat"', 'SESPARSE extents are only read'],
     ['fullDevice', 'RW 2 FLAT "flat" 0', "Unsupported image type 'fullDevice'"],
     ['vmfs', 'RW 2 VMFS "nowhere"', 'There is no such file'],
   ])('of %s that are not as they should be are refused: %s', async (type, line, message) => {
