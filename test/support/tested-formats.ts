@@ -4,6 +4,7 @@
  */
 import type { FormatDriver, Storage } from '../../src/block/driver.ts';
 import { luks } from '../../src/block/format/luks/driver.ts';
+import { parallels } from '../../src/block/format/parallels/driver.ts';
 import { qcow } from '../../src/block/format/qcow/driver.ts';
 import { qed } from '../../src/block/format/qed/driver.ts';
 import { raw } from '../../src/block/format/raw/driver.ts';
@@ -72,6 +73,21 @@ export const testedFormats: readonly TestedFormat[] = [
     open: () => ({ encrypt: { 'key-secret': TEST_SECRET } }),
     boundaries: [4096, 2 * 2 ** 20],
     interopElsewhere: true,
+  },
+  {
+    driver: parallels,
+    create: (random) => ({ cluster_size: random.pick([4096, 8192, 65_536]) }),
+    boundaries: [4096, 8192],
+    dirtyAfterCut: true,
+  },
+  {
+    driver: parallels,
+    name: 'parallels, clusters of odd sizes',
+    create: (random) => ({ cluster_size: random.pick([512, 63 * 512]) }),
+    boundaries: [512, 63 * 512],
+    // What an alignment adds to the file is leaked space to a check.
+    needsFileEnd: true,
+    dirtyAfterCut: true,
   },
   {
     driver: qed,

@@ -2,6 +2,7 @@ import type { FormatDriver } from '../driver.ts';
 import { cdraw } from './cdraw/driver.ts';
 import { dmg } from './dmg/driver.ts';
 import { luks } from './luks/driver.ts';
+import { parallels } from './parallels/driver.ts';
 import { qcow } from './qcow/driver.ts';
 import { qcow2 } from './qcow2/driver.ts';
 import { qed } from './qed/driver.ts';
@@ -15,6 +16,7 @@ export const formatDrivers: readonly FormatDriver[] = [
   qcow2,
   qcow,
   qed,
+  parallels,
   vdi,
   vmdk,
   vpc,

@@ -27,6 +27,8 @@ export interface BlockTableSettings {
   readonly prefix?: number;
   /** Where the first new block goes. */
   readonly end: number;
+  /** Data of a block begins below this, or no entry could lead there. Default: no limit. */
+  readonly limit?: number;
   /** @returns where the block's data is in the file, `UNALLOCATED` or `ZERO`. The place is checked by the caller of `decode` */
   decode(entry: number): number;
   /** The entry for data at a place. */
@@ -58,6 +60,12 @@ export class BlockTable {
   /** Where the next new block goes. */
   get end(): number {
     return this.#end;
+  }
+
+  /** A check has moved blocks or cut the file off, while none was being written. */
+  endsAt(end: number): void {
+    this.#end = end;
+    this.#returned.length = 0;
   }
 
   /** @returns one extent from the offset on. @throws BlockError `corrupt` for a block that is not wholly in the file */
@@ -123,8 +131,9 @@ export class BlockTable {
     const returned = this.#returned.pop();
     if (returned !== undefined) return returned;
     const host = this.#end + prefix;
-    if (!Number.isSafeInteger(this.#end + stride)) {
-      throw new BlockError('no-space', 'The image would reach beyond 2^53 bytes');
+    const { limit = Number.MAX_SAFE_INTEGER } = this.#settings;
+    if (host >= limit || !Number.isSafeInteger(this.#end + stride)) {
+      throw new BlockError('no-space', `The image would reach beyond ${limit} bytes, where its table cannot lead`);
     }
     this.#end += stride;
     return host;

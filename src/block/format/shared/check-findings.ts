@@ -36,8 +36,8 @@ export class CheckFindings {
     this.#keep('corruption', typeof message === 'string' ? message : message(), false, hostOffset);
   }
 
-  leak(message: string, hostOffset?: number): void {
-    this.leaks++;
+  leak(message: string, hostOffset?: number, times = 1): void {
+    this.leaks += times;
     this.#keep('leak', message, false, hostOffset);
   }
 
