@@ -24,6 +24,17 @@ const TABLE = `
   measure -O qcow2 -o extended_l2=on --size 1G
   create -f vpc x.vpc 1M; info x.vpc
   create -f vpc -o subformat=fixed,force_size=on x.vpc 1M; info -f vpc x.vpc
+  create -f qcow x.qcow 1M; info x.qcow; info --output=json x.qcow; check x.qcow => x.qcow
+  create -f qcow -b base.qcow2 -F qcow2 x.qcow; info x.qcow => x.qcow
+  create -f qcow -o help
+  create -f qcow -o encryption=on x.qcow 1M
+  create -f qcow --object secret,id=s,data=abc -o encrypt.format=aes,encrypt.key-secret=s x.qcow 1M; info x.qcow
+  convert -O qcow data.raw x.qcow; info --output=json x.qcow; convert -f qcow -O qcow2 x.qcow x.qcow2 => x.qcow2
+  create -f parallels x.hds 3M; info x.hds; check x.hds => x.hds
+  create -f parallels -o cluster_size=64k x.hds 3M; check --output=json x.hds => x.hds
+  create -f parallels -o help
+  convert -O parallels data.raw x.hds; info x.hds; map --output=json x.hds; check x.hds => x.hds
+  measure -O parallels --size 1G
   measure -O vdi --size 1G
   measure -O qed --size 1G
 `;

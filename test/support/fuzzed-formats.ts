@@ -1,5 +1,8 @@
 /** The formats that the fuzzer of test/fuzz/format-fuzz.ts goes through. Writable ones get a sample by writing to a new image. */
 import type { FuzzedFormat } from '../fuzz/format-fuzz.ts';
+import { bochs } from '../../src/block/format/bochs/driver.ts';
+import { VERSION_1, VERSION_2 } from '../../src/block/format/bochs/layout.ts';
+import { cloop } from '../../src/block/format/cloop/driver.ts';
 import {
   FIELD,
   KEY_SLOT_BYTES,
@@ -18,6 +21,7 @@ import { magicOf } from '../../src/block/format/vmdk/sparse-header.ts';
 import { vmdk } from '../../src/block/format/vmdk/driver.ts';
 import { SparseBytes } from './sparse-bytes.ts';
 import { withFooter } from './vmdk-fixture.ts';
+import { makeBochs, makeCloop, sampleDisk } from './read-only-samples.ts';
 import { LastingStorage, makeImage, openDisk } from './scenario.ts';
 import { testedFormats, type TestedFormat } from './tested-formats.ts';
 
@@ -100,4 +104,16 @@ export const fuzzedFormats: readonly FuzzedFormat[] = [
     sample: async () => buildCdRaw(patternedBytes(1, 0, 30_000), (sector) => (sector % 2 === 0 ? 'mode1' : 'form1')),
   },
   { driver: vmdk, name: 'vmdk, streamOptimized', sample: streamSample, places: vmdkPlaces },
+  {
+    driver: bochs,
+    sample: async (random) => {
+      const shape = {
+        version: random.pick([VERSION_1, VERSION_2]),
+        extent: random.pick([512, 4096, 65_536]),
+        bitmap: 512,
+      };
+      return makeBochs(sampleDisk(random, 200), shape);
+    },
+  },
+  { driver: cloop, sample: async (random) => makeCloop(sampleDisk(random, 200), random.pick([512, 4096, 65_536])) },
 ];

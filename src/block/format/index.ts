@@ -1,6 +1,8 @@
 import type { FormatDriver } from '../driver.ts';
 import { cdraw } from './cdraw/driver.ts';
 import { dmg } from './dmg/driver.ts';
+import { bochs } from './bochs/driver.ts';
+import { cloop } from './cloop/driver.ts';
 import { luks } from './luks/driver.ts';
 import { parallels } from './parallels/driver.ts';
 import { qcow } from './qcow/driver.ts';
@@ -23,6 +25,8 @@ export const formatDrivers: readonly FormatDriver[] = [
   luks,
   dmg,
   cdraw,
+  bochs,
+  cloop,
   // Anything can be raw.
   raw,
 ];

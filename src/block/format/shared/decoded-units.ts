@@ -19,10 +19,10 @@ export class DecodedUnits {
   /** How often something was forgotten: what was begun before that is not kept. */
   #changes = 0;
 
-  /** @param unitBytes of a decompressed unit */
-  constructor(unitBytes: number) {
+  /** @param unitBytes of a decompressed unit. @param atLeast units that are kept, however large they are */
+  constructor(unitBytes: number, atLeast = MIN_KEPT) {
     this.#unitBytes = unitBytes;
-    this.#capacity = Math.min(MAX_KEPT, Math.max(MIN_KEPT, Math.floor(KEPT_BYTES / unitBytes)));
+    this.#capacity = Math.min(MAX_KEPT, Math.max(atLeast, Math.floor(KEPT_BYTES / unitBytes)));
   }
 
   /** Other bytes are in the file now, at places where compressed units were. */

@@ -12,7 +12,7 @@ import { DecodedUnits } from '../shared/decoded-units.ts';
 import { GRAIN_DATA, MARKER } from './layout.ts';
 import type { SparseHeader } from './sparse-header.ts';
 import { roundUp } from './tables.ts';
-import { putZlib, unwrapZlib, zlibLength } from './zlib.ts';
+import { putZlib, unwrapZlib, zlibLength } from '../shared/zlib.ts';
 
 interface Grain {
   /** In the file. */
