@@ -157,7 +157,8 @@ export const amendSubject: Subject = {
   name: 'qcow2, amended',
   choose: (random, choice) => {
     const scenario = chooseScenario(random, { ...choice, weights: { ...WEIGHTS, resize: 1, reopen: 3 } });
-    return { ...scenario, open: { ...scenario.open, 'backing-identity': 'ignore' } };
+    // What version 2 does not have would keep it from being opened.
+    return { ...scenario, open: { ...scenario.open, 'backing-identity': 'ignore', 'discard-no-unref': false } };
   },
   open: openAmended,
 };
