@@ -23,12 +23,14 @@ import { SparseBytes } from './sparse-bytes.ts';
 import { withFooter } from './vmdk-fixture.ts';
 import { makeBochs, makeCloop, sampleDisk } from './read-only-samples.ts';
 import { LastingStorage, makeImage, openDisk } from './scenario.ts';
+import { mendVhdx, vhdxPlaces } from './vhdx-damage.ts';
 import { testedFormats, type TestedFormat } from './tested-formats.ts';
 
 const SAMPLE_BYTES = 128 * 1024;
 const VMDK_GRAIN = 65_536;
 
-async function writtenSample({ driver, create, open, compresses }: TestedFormat, random: Random): Promise<SparseBytes> {
+async function writtenSample(format: TestedFormat, random: Random): Promise<SparseBytes> {
+  const { driver, create, open, compresses, replaysLog } = format;
   const content = await makeImage(driver, { size: SAMPLE_BYTES, ...create(random) });
   const storage = new LastingStorage({ initial: content });
   const { graph, disk } = await openDisk(driver, storage, open?.(random));
@@ -39,8 +41,11 @@ async function writtenSample({ driver, create, open, compresses }: TestedFormat,
     const data = compressed ? compressibleBytes(write, offset, length) : patternedBytes(write, offset, length);
     await disk.write(offset, data.slice(), { compressed });
   }
+  await disk.flush();
+  // Half of the logs there are have something in them to replay.
+  const left = replaysLog === true && random.chance(0.5) ? storage.content.copy() : storage.content;
   await graph.close(disk);
-  return storage.content;
+  return left;
 }
 
 /** Each grain is written once, and some of the images have their directory at the end. */
@@ -97,6 +102,7 @@ export const fuzzedFormats: readonly FuzzedFormat[] = [
     ...(format.open !== undefined && { open: format.open(new Random(0)) }),
     ...(format.driver.name === 'luks' && { bound: boundIterations }),
     ...(format.driver.name === 'vmdk' && { places: vmdkPlaces }),
+    ...(format.driver.name === 'vhdx' && { places: () => vhdxPlaces, mend: mendVhdx }),
   })),
   { driver: dmg, sample: dmgSample },
   {

@@ -12,6 +12,7 @@ import { checkImage } from '../../src/block/image/check.ts';
 import { startAsync } from '../../src/block/co.ts';
 import { vdi } from '../../src/block/format/vdi/driver.ts';
 import { vmdk } from '../../src/block/format/vmdk/driver.ts';
+import { vhdx } from '../../src/block/format/vhdx/driver.ts';
 import { vpc } from '../../src/block/format/vpc/driver.ts';
 import { SECTOR_SIZE } from '../../src/block/limits.ts';
 import type { GuestDisk } from './guest-run.ts';
@@ -58,6 +59,8 @@ export interface TestedFormat {
   readonly dirtyAfterCut?: true;
   /** `own`: images only stand on such of their format, so a raw base, as tests have it, is not named when they are made. */
   readonly bases?: 'own' | 'none';
+  /** Has a log that is replayed when the image is opened for writing, and is not looked at before. */
+  readonly replaysLog?: true;
   /** QEMU is not told of its images by name and format alone (passphrases): tests of its own hold it against QEMU. */
   readonly interopElsewhere?: true;
 }
@@ -144,6 +147,17 @@ export const testedFormats: readonly TestedFormat[] = [
     bases: 'none',
     interopElsewhere: true,
   },
+  {
+    driver: vhdx,
+    create: (random) => ({
+      block_size: 2 ** 20,
+      subformat: random.pick(['dynamic', 'dynamic', 'dynamic', 'fixed']),
+      block_state_zero: random.pick(['on', 'off']),
+    }),
+    maxSize: 2 * 2 ** 20,
+    boundaries: [2 ** 20],
+    replaysLog: true,
+  },
 ];
 
 const WEIGHTS = { write: 10, read: 2, zero: 4, discard: 3, flush: 3, reopen: 1, resize: 1 } as const;
@@ -166,7 +180,7 @@ export function subjectOf(format: TestedFormat): Subject {
     async expectSound(scenario, content, what, leaks) {
       if (!driver.capabilities.check) return;
       if (format.dirtyAfterCut === true && leaks === 'allowed') return;
-      await expectChecked(driver, scenario, content, what, leaks);
+      await expectChecked(format, scenario, content, what, leaks);
     },
   };
 }
@@ -217,14 +231,17 @@ function chooseScenario(format: TestedFormat, random: Random, choice: ScenarioCh
 }
 
 async function expectChecked(
-  driver: FormatDriver,
+  { driver, replaysLog }: TestedFormat,
   scenario: Scenario,
   content: SparseBytes,
   what: string,
   leaks: 'allowed' | 'forbidden',
 ): Promise<void> {
-  const storage = new SimulatedStorage({ initial: content, readOnly: true });
-  const options = { ...scenario.open, 'read-only': true };
+  const storage =
+    replaysLog === true
+      ? new SimulatedStorage({ initial: content.copy() })
+      : new SimulatedStorage({ initial: content, readOnly: true });
+  const options = { ...scenario.open, 'read-only': replaysLog !== true };
   const { graph, disk } = await openDisk(driver, storage, options, baseStorage(scenario));
   const result = await startAsync(checkImage(graph, disk.node, 'none'));
   await graph.close(disk);

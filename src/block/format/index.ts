@@ -10,6 +10,7 @@ import { qcow2 } from './qcow2/driver.ts';
 import { qed } from './qed/driver.ts';
 import { raw } from './raw/driver.ts';
 import { vdi } from './vdi/driver.ts';
+import { vhdx } from './vhdx/driver.ts';
 import { vmdk } from './vmdk/driver.ts';
 import { vpc } from './vpc/driver.ts';
 
@@ -20,6 +21,7 @@ export const formatDrivers: readonly FormatDriver[] = [
   qed,
   parallels,
   vdi,
+  vhdx,
   vmdk,
   vpc,
   luks,

@@ -273,10 +273,7 @@ export class SliceCache {
 
   *#writeTo(locate: (key: number) => number): Co<void> {
     const { file, updateEvent } = this.#settings;
-    const slots = this.#dirtySlots
-      .map((slot) => ({ slot, place: locate(this.#keys[slot]!) }))
-      .filter(({ place }) => place > 0)
-      .toSorted((a, b) => a.place - b.place);
+    const slots = this.#placedSlots(locate);
     const joined = Math.max(1, Math.floor(JOINED_WRITE_BYTES / this.sliceBytes));
     const write = (first: number, count: number) => {
       file.event(updateEvent);
@@ -307,6 +304,18 @@ export class SliceCache {
     for (let index = 0; index < count; index++)
       bytes.set(this.bytes(slots[first + index]!.slot), index * this.sliceBytes);
     return bytes;
+  }
+
+  /** What waits to be written, for an owner that does not let the cache write it, in the order of its places. Nothing is copied. */
+  dirtySlices(): { readonly place: number; readonly bytes: Uint8Array<ArrayBuffer> }[] {
+    return this.#placedSlots(this.#settings.locate).map(({ slot, place }) => ({ place, bytes: this.bytes(slot) }));
+  }
+
+  #placedSlots(locate: (key: number) => number): { readonly slot: number; readonly place: number }[] {
+    return this.#dirtySlots
+      .map((slot) => ({ slot, place: locate(this.#keys[slot]!) }))
+      .filter(({ place }) => place > 0)
+      .toSorted((a, b) => a.place - b.place);
   }
 
   /** What `writeDirty` wrote is on stable storage. Nothing has changed since. */

@@ -2,6 +2,7 @@ import { settle, type Co } from '../../co.ts';
 import type { BlockChild } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import { SECTOR_SIZE } from '../../limits.ts';
+import { formatGuid } from '../shared/guid.ts';
 import {
   BLOCK_SIZE,
   FIELD,
@@ -58,8 +59,8 @@ export function* readHeader(file: BlockChild): Co<ReadHeader> {
     diskSize: roundUp(Number(diskSize), SECTOR_SIZE),
     blocksInImage: u32(FIELD.blocksInImage),
     blocksAllocated: u32(FIELD.blocksAllocated),
-    uuidImage: formatUuid(bytes.subarray(FIELD.uuidImage, FIELD.uuidImage + UUID_LENGTH)),
-    uuidLink: formatUuid(bytes.subarray(FIELD.uuidLink, FIELD.uuidLink + UUID_LENGTH)),
+    uuidImage: formatGuid(bytes.subarray(FIELD.uuidImage, FIELD.uuidImage + UUID_LENGTH)),
+    uuidLink: formatGuid(bytes.subarray(FIELD.uuidLink, FIELD.uuidLink + UUID_LENGTH)),
   };
   checkGeometry(header, diskSize, file.length);
   return { bytes, header };
@@ -135,13 +136,6 @@ export function encodeHeader(header: VdiHeader, uuids: readonly [Uint8Array, Uin
   bytes.set(uuids[0], FIELD.uuidImage);
   bytes.set(uuids[1], FIELD.uuidLastSnap);
   return bytes;
-}
-
-/** A UUID as text. The first three groups are stored with their least significant byte first. */
-function formatUuid(bytes: Uint8Array): string {
-  const order = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
-  const hex = order.map((index) => bytes[index]!.toString(16).padStart(2, '0')).join('');
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 
 export function roundUp(value: number, unit: number): number {
