@@ -115,6 +115,8 @@ export interface OpenContext<Options = Readonly<Record<string, unknown>>> {
 /** What a driver may ask for while it makes an image. */
 export interface CreateContext {
   readonly progress?: Progress | undefined;
+  /** The name that the image will go by, where its file has another one until it is whole. */
+  readonly filename?: string | undefined;
   /** As in `OpenContext`. */
   secret(id: string): Uint8Array;
   /**

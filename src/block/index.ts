@@ -40,7 +40,13 @@ export { benchImage, type BenchSettings } from './image/bench.ts';
 export { canBeEmptied, commitImage, type CommitSettings } from './image/commit.ts';
 export { compareImages, type CompareResult, type CompareSettings } from './image/compare.ts';
 export { convertImage, copyDisk, type ConvertSettings, type CopyDiskSettings } from './image/convert.ts';
-export { createImage, type CreateImageOptions, type CreateImageSettings } from './image/create.ts';
+export {
+  createImage,
+  makeImage,
+  type CreatedFile,
+  type CreateImageOptions,
+  type CreateImageSettings,
+} from './image/create.ts';
 export { ImageExport, openExport } from './image/export.ts';
 export { imageInfo, type ImageInfo, type SnapshotFacts } from './image/info.ts';
 export { debugPoints, topLayerHolds } from './image/debug.ts';

@@ -39,6 +39,15 @@ async function untilBegun(folder: string): Promise<void> {
   }
 }
 
+/** Waits until a second file is there too: an extent, a data file. */
+async function untilOpen(folder: string): Promise<void> {
+  while (readdirSync(folder).length < 2) {
+    await new Promise((resolve) => {
+      setTimeout(resolve, 10);
+    });
+  }
+}
+
 describeWithQemu('spindle-img as a process', () => {
   const folder = new TemporaryFolder();
   const disk = folder.file('disk.raw');
@@ -110,6 +119,36 @@ describeWithQemu('spindle-img as a process', () => {
     child.kill('SIGKILL');
     expect((await end).signal).toBe('SIGKILL');
     expect(readFileSync(target).length).toBe(2 ** 20);
+  });
+
+  const manyFiles = [
+    ['vmdk', 'subformat=monolithicFlat'],
+    ['vmdk', 'subformat=twoGbMaxExtentSparse'],
+    ['vmdk', 'subformat=twoGbMaxExtentFlat'],
+    ['qcow2', 'data_file=x.data'],
+  ] as const;
+
+  test.each(manyFiles)('an image of several files, %s with %s: stopped, and killed', async (format, option) => {
+    const place = join(folder.path, option.replace(/.*=/, ''));
+    mkdirSync(place);
+    const target = join(place, `x.${format}`);
+    // The name of a data file is stored as it is given, so it is one that is seen from the image's folder and from here.
+    const named = option.replace('x.data', join(place, 'x.data'));
+    for (const signal of ['SIGINT', 'SIGKILL'] as const) {
+      const child = begin(['convert', '-r', '4M', '-f', 'raw', '-O', format, '-o', named, disk, target]);
+      const end = ended(child);
+      await untilBegun(place);
+      await untilOpen(place);
+      expect(existsSync(target)).toBe(false);
+      child.kill(signal);
+      await end;
+      if (signal === 'SIGINT') expect(readdirSync(place)).toEqual([]);
+      else expect(existsSync(target)).toBe(false);
+    }
+    const done = await run('convert', '-f', 'raw', '-O', format, '-o', named, disk, target);
+    expect(done).toMatchObject({ code: 0, stderr: '' });
+    const compared = await runTool('qemu-img', ['compare', disk, target]);
+    expect(compared.stdout).toBe('Images are identical.\n');
   });
 
   test('an image that another process writes to is refused in QEMU’s words, and shown with -U', async () => {

@@ -57,9 +57,9 @@ export function* convertImage(
   if (copying.compress === true) requireCompression(graph, target.driver);
   const image = yield* makeImage(graph, { ...target, size: source.length }, { overwrite });
   try {
-    // The caller has named the files that the new image consists of, and they have just been made.
-    const made = typeof target['data_file'] === 'string' ? [target['data_file']] : [];
-    const disk = yield* settle(graph.open({ driver: target.driver, file }, { references: allowNames(made) }));
+    // What the new image consists of has just been made.
+    const names = image.files.flatMap(({ name }) => (name === undefined ? [] : [name]));
+    const disk = yield* settle(graph.open({ driver: target.driver, file }, { references: allowNames(names) }));
     try {
       yield* graph.drained(source, () => copyDisk([source], disk, { targetIsZero: true, ...copying }));
     } finally {

@@ -22,6 +22,16 @@ export interface CreateImageSettings {
   /** Write over a file that exists. Default: no. */
   readonly overwrite?: boolean;
   readonly progress?: Progress;
+  /** The name that the image will go by, where its file is to be renamed when it is whole: other files are named after that one. */
+  readonly filename?: string | undefined;
+}
+
+/** A file that was made. */
+export interface CreatedFile {
+  /** As the image names it; undefined: it is the image's own file. */
+  readonly name: string | undefined;
+  /** Options of a protocol node. */
+  readonly file: BlockdevOptions;
 }
 
 /**
@@ -42,6 +52,8 @@ export function* createImage(
 
 /** An image that was made, and all the files that were made for it. */
 export interface MadeImage {
+  /** The image's own file first. */
+  readonly files: readonly CreatedFile[];
   /**
    * Deletes them, where their protocols can: of an image that came to nothing.
    *
@@ -69,10 +81,14 @@ export function* makeImage(
 }
 
 class MadeFiles implements MadeImage {
-  readonly #places: readonly Place[];
+  readonly #places: readonly MadeFile[];
 
-  constructor(places: readonly Place[]) {
+  constructor(places: readonly MadeFile[]) {
     this.#places = places;
+  }
+
+  get files(): readonly CreatedFile[] {
+    return this.#places.map(({ name, protocol, options }) => ({ name, file: { ...options, driver: protocol.name } }));
   }
 
   *delete(): Co<void> {
@@ -99,7 +115,7 @@ function* createFile(
     `driver '${driver.name}'`,
   ).size;
   yield* makeFile(driver, parsed, bytes, settings);
-  return new MadeFiles([{ protocol: driver, options: parsed }]);
+  return new MadeFiles([{ protocol: driver, options: parsed, name: undefined }]);
 }
 
 function* makeFile(
@@ -148,10 +164,10 @@ function* createFormatted(
   const size = own['size'] ?? (yield* sizeOfBacking(graph, own));
   const options = parseOptions(driver.createOptions, { ...own, size }, `format '${driver.name}'`);
 
-  const made: Place[] = [];
+  const made: MadeFile[] = [];
   try {
     yield* makeFile(protocol, parsedFile, 0, settings);
-    made.push(place);
+    made.push({ ...place, name: undefined });
     yield* writeImage(graph, driver, place, options, settings, made);
   } catch (error) {
     // Half an image is worth nothing, and it was not there before.
@@ -167,6 +183,10 @@ interface Place {
   readonly options: Readonly<Record<string, unknown>>;
 }
 
+interface MadeFile extends Place {
+  readonly name: string | undefined;
+}
+
 /** @param made gets every file that was made, to be deleted again if the rest fails */
 function* writeImage(
   graph: BlockGraph,
@@ -174,7 +194,7 @@ function* writeImage(
   place: Place,
   options: Readonly<Record<string, unknown>>,
   settings: CreateImageSettings,
-  made: Place[],
+  made: MadeFile[],
 ): Co<void> {
   const opened: Child[] = [];
   const openPlace = function* (name: string, { protocol, options: file }: Place): Co<Child> {
@@ -187,13 +207,14 @@ function* writeImage(
   const createBeside = function* (filename: string, size: number): Co<Child> {
     const beside = placeBeside(graph, place, filename);
     yield* makeFile(beside.protocol, beside.options, size, settings);
-    made.push(beside);
+    made.push({ ...beside, name: filename });
     return yield* openPlace(`extent${made.length}`, beside);
   };
   try {
     const file = yield* openPlace('file', place);
     const context = {
       progress: settings.progress,
+      filename: settings.filename,
       secret: (id: string) => graph.secrets.require(id),
       lineageOf: (filename: string, format: string) => lineageOf(graph, filename, format),
       createFile: createBeside,

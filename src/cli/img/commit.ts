@@ -26,7 +26,7 @@ export const commit: Command = {
     const baseName = given.value('b');
     const { top, base } = await openLayers(session, image, baseName);
     const progress = new ProgressLine(session.terminal, given.has('p') && !given.has('q'));
-    const pacer = rate > 0 ? new Pacer(rate) : undefined;
+    const pacer = rate > 0 ? new Pacer(rate, session.terminal.signal) : undefined;
     const pace = pacer === undefined ? undefined : (bytes: number) => pacer.wait(bytes);
     try {
       // As qemu-img does: an image of a format that cannot be emptied stays as it is.

@@ -90,7 +90,7 @@ async function intoNew(
   const driver = formatNamed(session.graph.drivers, request.format);
   const values = targetValues(driver, given, request, totalLength(sources));
   const isFile = session.fileOptions(request.target).driver === 'file';
-  const file = new NewFile(request.target, isFile && values['data_file'] === undefined && !MULTI_FILE.has(driver.name));
+  const file = new NewFile(request.target, isFile);
   try {
     await begin(session, request, file, driver, values);
     const image = { name: file.path, format: request.format };
@@ -105,9 +105,6 @@ async function intoNew(
     throw error instanceof Begun ? error.failure : error;
   }
 }
-
-/** Formats that put more files beside the one that is named. */
-const MULTI_FILE: ReadonlySet<string> = new Set(['vmdk']);
 
 /** The target could not be begun: nothing of it is there, and what was there before stays. */
 class Begun extends Error {
@@ -128,7 +125,9 @@ async function begin(
 ): Promise<void> {
   try {
     if (file.replaces) await expectFree(session, request.target);
-    await makeImage(session, driver, file.path, values, { cache: { 'no-flush': request.cache.noFlush } });
+    const fileOptions = { cache: { 'no-flush': request.cache.noFlush } };
+    const made = await makeImage(session, driver, file.path, values, { fileOptions, finalName: request.target });
+    file.consistsOf(made.map((each) => each.file));
   } catch (error) {
     if (!(error instanceof BlockError) || error.kind === 'internal') throw error;
     const text = createMessage(error, request.target);
@@ -188,7 +187,7 @@ async function fill(
   const skipBroken = given.has('skip-broken-bitmaps');
   if (given.has('bitmaps')) await startAsync(checkBitmapsToCopy(sources[0]!.node, { skipBroken }));
   const onBacking = given.has('B');
-  const pacer = request.rate > 0 ? new Pacer(request.rate) : undefined;
+  const pacer = request.rate > 0 ? new Pacer(request.rate, session.terminal.signal) : undefined;
   try {
     await startAsync(
       copyDisk(

@@ -1,5 +1,11 @@
 /** `create`: a new, empty image. */
-import { BlockError, createImage, startAsync, type FormatDriver } from '../../node/index.ts';
+import {
+  BlockError,
+  makeImage as makeFiles,
+  startAsync,
+  type CreatedFile,
+  type FormatDriver,
+} from '../../node/index.ts';
 import { createValues, formatNamed, optionHelp, type CreateValues } from '../shared/create-options.ts';
 import { Failure, usageError } from '../shared/failure.ts';
 import { asksForHelp } from '../shared/key-values.ts';
@@ -76,17 +82,24 @@ async function createNamed(session: Session, given: Given, request: Request): Pr
   await makeImage(session, driver, request.filename, values);
 }
 
+interface MakeSettings {
+  readonly fileOptions?: Readonly<Record<string, unknown>>;
+  /** What the image will be called when it is whole. */
+  readonly finalName?: string;
+}
+
 /** Makes an image, over what is there. @throws BlockError */
 export async function makeImage(
   session: Session,
   driver: FormatDriver,
   filename: string,
   values: CreateValues,
-  fileOptions: Readonly<Record<string, unknown>> = {},
-): Promise<void> {
+  { fileOptions = {}, finalName }: MakeSettings = {},
+): Promise<readonly CreatedFile[]> {
   const file = session.fileOptions(filename);
   if (file.driver === 'file') Object.assign(file, fileOptions);
-  await startAsync(createImage(session.graph, { ...values, driver: driver.name, file }, { overwrite: true }));
+  const settings = { overwrite: true, filename: finalName };
+  return (await startAsync(makeFiles(session.graph, { ...values, driver: driver.name, file }, settings))).files;
 }
 
 /** `-b` and `-F` are the options `backing_file` and `backing_fmt`. */

@@ -4,24 +4,33 @@
  */
 import { accessSync, chmodSync, constants, lstatSync, renameSync, rmSync, type Stats } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import type { BlockdevOptions } from '../../node/index.ts';
 
 export class NewFile {
   /** Where to write. */
   readonly path: string;
   readonly #target: string;
   readonly #before: Stats | undefined;
+  /** Files beside it that it names: extents, an external data file. */
+  #others: readonly string[] = [];
 
-  /** @param alone the file has no other files beside it that go by its name */
-  constructor(target: string, alone: boolean) {
+  /** @param isFile the target is a file of this machine */
+  constructor(target: string, isFile: boolean) {
     this.#target = target;
     this.#before = statOf(target);
     this.path =
-      alone && this.#mayBeReplaced() ? join(dirname(target), `.${basename(target)}.${process.pid}.part`) : target;
+      isFile && this.#mayBeReplaced() ? join(dirname(target), `.${basename(target)}.${process.pid}.part`) : target;
   }
 
   /** Whether a file of that name is there already, and stays until `publish`. */
   get replaces(): boolean {
     return this.path !== this.#target && this.#before !== undefined;
+  }
+
+  /** @param files all that the image consists of, as options of nodes */
+  consistsOf(files: readonly BlockdevOptions[]): void {
+    const paths = files.filter(({ driver }) => driver === 'file').map(({ filename }) => String(filename));
+    this.#others = paths.filter((path) => path !== this.path);
   }
 
   /** Gives the file its name. @throws the error of the file system */
@@ -31,9 +40,9 @@ export class NewFile {
     renameSync(this.path, this.#target);
   }
 
-  /** Throws away what was begun. Devices and the like stay. */
+  /** Throws away what was begun, files beside it too. Devices and the like stay. */
   discard(): void {
-    if (statOf(this.path)?.isFile() === true) rmSync(this.path, { force: true });
+    for (const path of [this.path, ...this.#others]) if (statOf(path)?.isFile() === true) rmSync(path, { force: true });
   }
 
   /** A link, a device or a file of somebody else's is written where it is. */

@@ -51,7 +51,8 @@ export function* create(file: BlockChild, options: CreateOptions, context: Creat
     throw new BlockError('invalid', `A sparse extent has at most ${spanOfTable * MAX_DIRECTORY_ENTRIES} bytes`);
   }
   const parentCid = yield* parentCidOf(options, context);
-  const extents = isFlat || isSplit ? splitExtents(file, size, isFlat, isSplit) : [embedded(file, size)];
+  const name = nameOf(context.filename ?? file.filename);
+  const extents = isFlat || isSplit ? splitExtents(name, size, isFlat, isSplit) : [embedded(name, size)];
   const text = describe(options, size, parentCid, extents);
   if (isFlat || isSplit) {
     for (const { filename, length } of extents) {
@@ -125,13 +126,12 @@ function describe(options: CreateOptions, size: number, parentCid: number, exten
   throw new BlockError('invalid', `The disk has ${extents.length} extents: they do not fit into a descriptor of 1 MiB`);
 }
 
-function embedded(file: BlockChild, size: number): ExtentLine {
-  return { access: 'RW', length: size, type: 'SPARSE', filename: nameOf(file), offset: 0 };
+function embedded(filename: string, size: number): ExtentLine {
+  return { access: 'RW', length: size, type: 'SPARSE', filename, offset: 0 };
 }
 
 /** Named as QEMU names them: `disk-flat.vmdk`, `disk-f001.vmdk`, `disk-s001.vmdk`. */
-function splitExtents(file: BlockChild, size: number, isFlat: boolean, isSplit: boolean): ExtentLine[] {
-  const name = nameOf(file);
+function splitExtents(name: string, size: number, isFlat: boolean, isSplit: boolean): ExtentLine[] {
   const dot = name.lastIndexOf('.');
   const [stem, ending] = dot > 0 ? [name.slice(0, dot), name.slice(dot)] : [name, ''];
   const type = isFlat ? 'FLAT' : 'SPARSE';
@@ -146,7 +146,7 @@ function splitExtents(file: BlockChild, size: number, isFlat: boolean, isSplit: 
 }
 
 /** The last part of the file's name: extents are beside it. */
-function nameOf({ filename }: BlockChild): string {
+function nameOf(filename: string | undefined): string {
   const name = /[^/\\:]*$/.exec(filename ?? '')![0];
   return name === '' || /["\p{Cc}]/u.test(name) ? 'disk.vmdk' : name;
 }
