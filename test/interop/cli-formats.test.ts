@@ -35,6 +35,22 @@ const TABLE = `
   create -f parallels -o help
   convert -O parallels data.raw x.hds; info x.hds; map --output=json x.hds; check x.hds => x.hds
   measure -O parallels --size 1G
+  info --image-opts driver=raw,file.driver=file,file.filename=data.raw,size=512k
+  info --image-opts driver=raw,offset=512,file.filename=data.raw
+  info --output=json --image-opts driver=raw,offset=512,size=1M,file.filename=data.raw
+  info 'json:{"driver":"raw","file":{"driver":"file","filename":"data.raw"},"size":524288}'
+  info --output=json 'json:{"driver":"raw","size":"512k","offset":1024,"file.filename":"data.raw"}'
+  info 'json:{"driver":"qcow2","lazy-refcounts":true,"file":{"driver":"file","filename":"data.qcow2"}}'
+  info --image-opts driver=null-co,size=1M
+  create -f vpc -o help
+  create -f qcow -o help
+  create -f qcow x.qcow 1M; info x.qcow; check x.qcow => x.qcow
+  convert -O qcow data.raw x.qcow; map --output=json x.qcow => x.qcow
+  convert -O vpc data.raw x.vpc; info --output=json x.vpc; check x.vpc => x.vpc
+  create -f qed -o cluster_size=4k,table_size=2 x.qed 8M; check --output=json x.qed; info --output=json x.qed => x.qed
+  measure -O vpc --size 1G
+  measure -O qcow --size 1G
+  measure -O luks --object secret,id=s,data=abc -o key-secret=s --size 1G
   measure -O vdi --size 1G
   measure -O qed --size 1G
 `;

@@ -1,6 +1,7 @@
 /** `info`: what an image is, and what it stands on. */
 import { imageInfo, listSnapshots, startAsync, type ImageInfo, type SnapshotInfo } from '../../node/index.ts';
 import { Failure } from '../shared/failure.ts';
+import { jsonName } from '../shared/image-name.ts';
 import { prettyJson } from '../shared/json.ts';
 import { beside } from '../shared/paths.ts';
 import type { ImageName, Session } from '../shared/session.ts';
@@ -63,7 +64,7 @@ async function describe(session: Session, image: ImageName, forceShare: boolean)
   const backing = found['backing-filename'];
   return {
     image,
-    info: found,
+    info: { ...found, filename: jsonName(session.givenOptions(image)) ?? found.filename },
     snapshots,
     fullBackingFilename: backing === undefined ? undefined : beside(found.filename, backing),
   };

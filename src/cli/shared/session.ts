@@ -135,7 +135,7 @@ export class Session {
   }
 
   async #nodeOptions(image: ImageName, settings: OpenSettings): Promise<BlockdevOptions> {
-    const named = await withTestedFormat(this.#givenOptions(image), async (filename) => {
+    const named = await withTestedFormat(this.givenOptions(image), async (filename) => {
       const file = this.fileOptions(filename);
       return { driver: (await startAsync(probeImage(this.graph, file))).format, file, probed: true };
     });
@@ -156,8 +156,8 @@ export class Session {
     return { ...generic, ...given, driver: format, probed: true };
   }
 
-  /** With a driver, or with `file` alone: then the format is to be probed. */
-  #givenOptions({ name, format, imageOpts }: ImageName): BlockdevOptions {
+  /** What a name stands for: with a driver, or with `file` alone, whose format is then to be probed. @throws Failure */
+  givenOptions({ name, format, imageOpts }: ImageName): BlockdevOptions {
     const driver = format === undefined ? {} : { driver: format };
     if (imageOpts === true) return this.#imageOptions(nestOptions(parseKeyValues(name)));
     const options = this.fileOptions(name);
