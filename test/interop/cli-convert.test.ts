@@ -1,7 +1,4 @@
-import { afterAll, beforeAll, test } from 'vitest';
-import { makeCliFixture } from '../support/cli-fixture.ts';
-import { compareTools, tableLines } from '../support/cli-table.ts';
-import { describeWithQemu, TemporaryFolder } from '../support/qemu.ts';
+import { describeCommands } from '../support/cli-commands.ts';
 
 const TABLE = `
   convert data.raw x.raw => x.raw
@@ -107,16 +104,4 @@ const TABLE = `
   dd --image-opts if=driver=qcow2,file.filename=data.qcow2 of=x.raw => x.raw
 `;
 
-describeWithQemu('spindle-img beside qemu-img: convert and dd', () => {
-  const fixture = new TemporaryFolder();
-  const work = new TemporaryFolder();
-  beforeAll(() => makeCliFixture(fixture.path));
-  afterAll(() => {
-    fixture[Symbol.dispose]();
-    work[Symbol.dispose]();
-  });
-
-  test.each(tableLines(TABLE))('%s', async (_, line) => {
-    await compareTools(fixture.path, work.path, line);
-  });
-});
+describeCommands('spindle-img beside qemu-img: convert and dd', TABLE);

@@ -1,7 +1,4 @@
-import { afterAll, beforeAll, test } from 'vitest';
-import { makeCliFixture } from '../support/cli-fixture.ts';
-import { compareTools, tableLines } from '../support/cli-table.ts';
-import { describeWithQemu, TemporaryFolder } from '../support/qemu.ts';
+import { describeCommands } from '../support/cli-commands.ts';
 
 const TABLE = `
   create -f qcow2 x.qcow2 1M => x.qcow2
@@ -68,16 +65,4 @@ const TABLE = `
   --frob
 `;
 
-describeWithQemu('spindle-img beside qemu-img: create and the command line', () => {
-  const fixture = new TemporaryFolder();
-  const work = new TemporaryFolder();
-  beforeAll(() => makeCliFixture(fixture.path));
-  afterAll(() => {
-    fixture[Symbol.dispose]();
-    work[Symbol.dispose]();
-  });
-
-  test.each(tableLines(TABLE))('%s', async (_, line) => {
-    await compareTools(fixture.path, work.path, line);
-  });
-});
+describeCommands('spindle-img beside qemu-img: create and the command line', TABLE);

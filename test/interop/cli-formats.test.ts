@@ -1,7 +1,4 @@
-import { afterAll, beforeAll, test } from 'vitest';
-import { makeCliFixture } from '../support/cli-fixture.ts';
-import { compareTools, tableLines } from '../support/cli-table.ts';
-import { describeWithQemu, TemporaryFolder } from '../support/qemu.ts';
+import { describeCommands } from '../support/cli-commands.ts';
 
 const TABLE = `
   create -f vdi x.vdi 1M; info x.vdi; check x.vdi => x.vdi
@@ -15,10 +12,8 @@ const TABLE = `
   create -f qcow2 -o extended_l2=on x.qcow2 1M; info x.qcow2 => x.qcow2
   create -f qcow2 -o compression_type=zstd x.qcow2 1M; info x.qcow2 => x.qcow2
   create -f qcow2 --object secret,id=s,data=abc -o encrypt.format=aes,encrypt.key-secret=s x.qcow2 1M; info x.qcow2
-  create -q -f qcow2 --object secret,id=s,data=abc -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 x.qcow2 1M; convert --object secret,id=s,data=abc -n -O raw --image-opts driver=qcow2,encrypt.key-secret=s,file.filename=x.qcow2 empty.raw => empty.raw
   create -f qcow2 -o encrypt.format=luks x.qcow2 1M
   create -f qcow2 -o encrypt.format=luks,encrypt.key-secret=nope x.qcow2 1M
-  convert -O qcow2 --object secret,id=s,data=abc -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 data.raw x.qcow2; convert --object secret,id=s,data=abc -O raw --image-opts driver=qcow2,encrypt.key-secret=s,file.filename=x.qcow2 x.raw => x.raw
   convert -O raw x.qcow2 y
   info null-co://
   measure -O qcow2 -o extended_l2=on --size 1G
@@ -55,16 +50,4 @@ const TABLE = `
   measure -O qed --size 1G
 `;
 
-describeWithQemu('spindle-img beside qemu-img: formats and features', () => {
-  const fixture = new TemporaryFolder();
-  const work = new TemporaryFolder();
-  beforeAll(() => makeCliFixture(fixture.path));
-  afterAll(() => {
-    fixture[Symbol.dispose]();
-    work[Symbol.dispose]();
-  });
-
-  test.each(tableLines(TABLE))('%s', async (_, line) => {
-    await compareTools(fixture.path, work.path, line);
-  });
-});
+describeCommands('spindle-img beside qemu-img: formats and features', TABLE);

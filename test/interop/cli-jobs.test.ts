@@ -1,7 +1,4 @@
-import { afterAll, beforeAll, test } from 'vitest';
-import { makeCliFixture } from '../support/cli-fixture.ts';
-import { compareTools, tableLines } from '../support/cli-table.ts';
-import { describeWithQemu, TemporaryFolder } from '../support/qemu.ts';
+import { describeCommands } from '../support/cli-commands.ts';
 
 const TABLE = `
   commit mid.qcow2; map --output=json mid.qcow2 => base.qcow2 mid.qcow2
@@ -92,16 +89,4 @@ const TABLE = `
   amend -o size=4M nofile
 `;
 
-describeWithQemu('spindle-img beside qemu-img: commit, rebase, snapshot, bitmap and amend', () => {
-  const fixture = new TemporaryFolder();
-  const work = new TemporaryFolder();
-  beforeAll(() => makeCliFixture(fixture.path));
-  afterAll(() => {
-    fixture[Symbol.dispose]();
-    work[Symbol.dispose]();
-  });
-
-  test.each(tableLines(TABLE))('%s', async (_, line) => {
-    await compareTools(fixture.path, work.path, line);
-  });
-});
+describeCommands('spindle-img beside qemu-img: commit, rebase, snapshot, bitmap and amend', TABLE);

@@ -1,7 +1,4 @@
-import { afterAll, beforeAll, test } from 'vitest';
-import { makeCliFixture } from '../support/cli-fixture.ts';
-import { compareTools, tableLines } from '../support/cli-table.ts';
-import { describeWithQemu, TemporaryFolder } from '../support/qemu.ts';
+import { describeCommands } from '../support/cli-commands.ts';
 
 const TABLE = `
   check empty.qcow2
@@ -117,16 +114,4 @@ const TABLE = `
   compare orphan.qcow2 data.raw
 `;
 
-describeWithQemu('spindle-img beside qemu-img: check, map, measure and compare', () => {
-  const fixture = new TemporaryFolder();
-  const work = new TemporaryFolder();
-  beforeAll(() => makeCliFixture(fixture.path));
-  afterAll(() => {
-    fixture[Symbol.dispose]();
-    work[Symbol.dispose]();
-  });
-
-  test.each(tableLines(TABLE))('%s', async (_, line) => {
-    await compareTools(fixture.path, work.path, line);
-  });
-});
+describeCommands('spindle-img beside qemu-img: check, map, measure and compare', TABLE);

@@ -21,7 +21,8 @@ export const createOptions = {
   subformat: {
     type: 'enum',
     values: ['dynamic', 'fixed'],
-    help: 'Type of virtual hard disk format. Supported formats are {dynamic (default) | fixed} ', // With the space at the end that qemu-img prints.
+    // With the space at the end that qemu-img prints.
+    help: 'Type of virtual hard disk format. Supported formats are {dynamic (default) | fixed} ',
     default: 'dynamic',
   },
   force_size: {
