@@ -38,8 +38,6 @@ const TABLE = `
   info 'json:{"driver":"qcow2","lazy-refcounts":true,"file":{"driver":"file","filename":"data.qcow2"}}'
   info --image-opts driver=null-co,size=1M
   create -f vpc -o help
-  create -f qcow -o help
-  create -f qcow x.qcow 1M; info x.qcow; check x.qcow => x.qcow
   convert -O qcow data.raw x.qcow; map --output=json x.qcow => x.qcow
   convert -O vpc data.raw x.vpc; info --output=json x.vpc; check x.vpc => x.vpc
   create -f qed -o cluster_size=4k,table_size=2 x.qed 8M; check --output=json x.qed; info --output=json x.qed => x.qed
