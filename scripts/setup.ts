@@ -34,6 +34,12 @@ const tools = {
     neededBy: 'the interop tests of LUKS',
     otherwise: 'put cryptsetup in the path',
   },
+  xz: {
+    debianPackage: 'xz-utils',
+    programs: ['xz'],
+    neededBy: 'the tests of unpacking',
+    otherwise: 'put xz in the path',
+  },
   bzip2: {
     debianPackage: 'bzip2',
     programs: ['bzip2'],

@@ -73,3 +73,21 @@ declare class URL {
   readonly pathname: string;
   static canParse(url: string, base?: string): boolean;
 }
+
+/** The library that unpacks xz takes and gives streams of the platform. */
+interface ReadableStreamDefaultReader<T> {
+  read(): Promise<{ readonly done: boolean; readonly value?: T }>;
+  cancel(reason?: unknown): Promise<void>;
+}
+interface ReadableStreamDefaultController<T> {
+  enqueue(chunk: T): void;
+  close(): void;
+  error(reason: unknown): void;
+}
+declare class ReadableStream<T> {
+  constructor(
+    source: { pull(controller: ReadableStreamDefaultController<T>): Promise<void> },
+    strategy?: { readonly highWaterMark: number },
+  );
+  getReader(): ReadableStreamDefaultReader<T>;
+}

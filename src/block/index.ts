@@ -64,6 +64,7 @@ export {
   type SnapshotSelector,
   writeVmState,
 } from './image/snapshot.ts';
+export { probeArchive, unpackImage, type Archive, type ArchiveKind, type UnpackSettings } from './image/unpack.ts';
 export { useEqualBytes } from './io/buffers.ts';
 export { copyRange, type CopySettings } from './io/copy.ts';
 export { parseSize, type OptionSchema, type OptionSpec } from './options.ts';

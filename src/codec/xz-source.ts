@@ -1,0 +1,76 @@
+/** Decompresses one stream of xz by XZ Embedded in WebAssembly, which is loaded when it is first needed. */
+import { settle, start, type Co, type MaybePromise } from '../block/co.ts';
+import { BlockError } from '../block/error.ts';
+import type { ByteSource } from './byte-source.ts';
+import { wrongStream } from './errors.ts';
+
+type Reader = ReadableStreamDefaultReader<Uint8Array>;
+
+/** So many empty pieces may come when there is nothing left to read: one or two do. */
+const MAX_EMPTY = 16;
+
+export class XzSource implements ByteSource {
+  readonly #packed: ByteSource;
+  #reader: Reader | undefined;
+  #ended = false;
+  /** What reading the packed bytes threw. */
+  #failure: unknown;
+
+  constructor(packed: ByteSource) {
+    this.#packed = packed;
+  }
+
+  next(): MaybePromise<Uint8Array | undefined> {
+    return start(this.#next());
+  }
+
+  /** The library decompresses one stream at a time, and the next waits for the end of this one. */
+  close(): MaybePromise<void> {
+    return this.#reader?.cancel().catch(ignoreFailed);
+  }
+
+  *#next(): Co<Uint8Array | undefined> {
+    this.#reader ??= yield* this.#open();
+    try {
+      for (let empty = 0; ; empty++) {
+        const { value } = yield* settle(this.#reader.read());
+        // While it has not enough to go on, it gives empty pieces; at the end of a stream that was cut off, for ever.
+        if (value === undefined || value.length > 0) return value;
+        if (this.#ended && empty > MAX_EMPTY) throw new Error('it ends too early: it was cut off, or is not all there');
+      }
+    } catch (cause) {
+      if (this.#failure !== undefined) throw this.#failure;
+      throw wrongStream('xz', cause instanceof Error ? cause.message : String(cause), cause);
+    }
+  }
+
+  *#open(): Co<Reader> {
+    const { XzReadableStream } = yield* loadLibrary();
+    const pull = async (controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> => {
+      try {
+        const piece = await this.#packed.next();
+        this.#ended = piece === undefined;
+        // The library holds on to what it gets, and the piece is good only until the next.
+        if (piece === undefined) controller.close();
+        else controller.enqueue(piece.slice());
+      } catch (error) {
+        this.#failure = error;
+        controller.error(error);
+      }
+    };
+    return new XzReadableStream(new ReadableStream<Uint8Array>({ pull }, { highWaterMark: 0 })).getReader();
+  }
+}
+
+/** A stream that failed has been let go of already, and why it failed was told. */
+function ignoreFailed(): void {
+  return undefined;
+}
+
+function* loadLibrary(): Co<typeof import('xz-decompress')> {
+  try {
+    return yield* settle(import('xz-decompress'));
+  } catch (cause) {
+    throw new BlockError('unsupported', 'The xz library could not be loaded', {}, { cause });
+  }
+}

@@ -1,0 +1,241 @@
+// Archives are made by gzip, xz and Node's zlib; zip files by hand, or by zip where it is installed.
+import { execFileSync } from 'node:child_process';
+import { deflateRawSync, gzipSync } from 'node:zlib';
+import { describe, expect, it } from 'vitest';
+import { startAsync } from '../../../src/block/co.ts';
+import { formatDrivers } from '../../../src/block/format/index.ts';
+import { BlockGraph } from '../../../src/block/graph/graph.ts';
+import { probeArchive, unpackImage, type UnpackSettings } from '../../../src/block/image/unpack.ts';
+import { memoryProtocol } from '../../../src/block/protocol/memory/index.ts';
+import { crc32 } from '../../../src/codec/crc32.ts';
+import { givenProtocol } from '../../support/given-storage.ts';
+import { patternedBytes, Random } from '../../support/random.ts';
+import { LastingStorage } from '../../support/scenario.ts';
+
+const IMAGE = new Uint8Array(
+  Buffer.concat([patternedBytes(1, 0, 300_000), Buffer.alloc(3_000_000), patternedBytes(2, 0, 77_777)]),
+);
+const LIMIT = { limit: 2 ** 24 };
+const TARGET = { driver: 'given', name: 'target' } as const;
+
+function graphOf(packed: Uint8Array, target = new LastingStorage()): BlockGraph {
+  const storages = new Map([
+    ['disk.img.gz', new LastingStorage({ initial: packed, readOnly: true })],
+    ['target', target],
+  ]);
+  const given = givenProtocol(storages);
+  const protocols = [
+    { ...given, create: async () => undefined, delete: async () => void storages.delete('target') },
+    memoryProtocol,
+  ];
+  return new BlockGraph({ protocols, formats: formatDrivers, filters: [], defaultProtocol: 'given' });
+}
+
+const FILE = { driver: 'given', name: 'disk.img.gz' };
+
+async function unpacked(packed: Uint8Array, settings: UnpackSettings = LIMIT): Promise<Uint8Array> {
+  const target = new LastingStorage();
+  const size = await startAsync(unpackImage(graphOf(packed, target), FILE, TARGET, { overwrite: true, ...settings }));
+  const bytes = target.content.toBytes();
+  expect(bytes.length).toBe(size);
+  return bytes;
+}
+
+const same = (found: Uint8Array) => expect(Buffer.compare(found, IMAGE)).toBe(0);
+
+interface Entry {
+  readonly name: string;
+  readonly data: Uint8Array;
+  readonly method?: 0 | 8 | 12;
+  readonly size?: number;
+  readonly flags?: number;
+}
+
+/** A zip file. @param wide whether all sizes are where 64-bit ones are */
+function zip(entries: readonly Entry[], wide = false): Uint8Array {
+  const parts: Uint8Array[] = [];
+  const directory: Uint8Array[] = [];
+  let at = 0;
+  for (const { name, data, method = 8, size = data.length, flags = 0 } of entries) {
+    const packed = method === 8 ? new Uint8Array(deflateRawSync(data)) : data;
+    const nameBytes = new TextEncoder().encode(name);
+    const local = Buffer.alloc(30);
+    local.writeUInt32LE(0x04034b50);
+    local.writeUInt16LE(nameBytes.length, 26);
+    const extra = Buffer.alloc(wide ? 28 : 0);
+    const central = Buffer.alloc(46);
+    central.writeUInt32LE(0x02014b50);
+    central.writeUInt16LE(flags, 8);
+    central.writeUInt16LE(method, 10);
+    central.writeUInt32LE(crc32(data), 16);
+    central.writeUInt32LE(wide ? 0xffffffff : packed.length, 20);
+    central.writeUInt32LE(wide ? 0xffffffff : size, 24);
+    central.writeUInt16LE(nameBytes.length, 28);
+    central.writeUInt16LE(extra.length, 30);
+    central.writeUInt32LE(wide ? 0xffffffff : at, 42);
+    if (wide) {
+      extra.writeUInt16LE(1);
+      extra.writeUInt16LE(24, 2);
+      for (const [index, value] of [size, packed.length, at].entries())
+        extra.writeBigUInt64LE(BigInt(value), 4 + index * 8);
+    }
+    parts.push(local, nameBytes, packed);
+    directory.push(central, nameBytes, extra);
+    at += 30 + nameBytes.length + packed.length;
+  }
+  const length = directory.reduce((sum, part) => sum + part.length, 0);
+  const end64 = Buffer.alloc(wide ? 76 : 0);
+  if (wide) {
+    end64.writeUInt32LE(0x06064b50);
+    end64.writeBigUInt64LE(BigInt(length), 40);
+    end64.writeBigUInt64LE(BigInt(at), 48);
+    end64.writeUInt32LE(0x07064b50, 56);
+    end64.writeBigUInt64LE(BigInt(at + length), 64);
+  }
+  const end = Buffer.alloc(22);
+  end.writeUInt32LE(0x06054b50);
+  end.writeUInt32LE(wide ? 0xffffffff : length, 12);
+  end.writeUInt32LE(wide ? 0xffffffff : at, 16);
+  return new Uint8Array(Buffer.concat([...parts, ...directory, end64, end]));
+}
+
+const inZip = (name: string, data: Uint8Array = IMAGE, more: Partial<Entry> = {}) => zip([{ name, data, ...more }]);
+const xz = (data: Uint8Array) => new Uint8Array(execFileSync('xz', ['-c'], { input: data, maxBuffer: 2 ** 26 }));
+
+describe('unpacking', () => {
+  it('gzip, with one member and with several, and zeroes behind', async () => {
+    same(await unpacked(new Uint8Array(gzipSync(IMAGE))));
+    const members = [IMAGE.subarray(0, 9), IMAGE.subarray(9, 400_000), IMAGE.subarray(400_000)].map((part) =>
+      gzipSync(part),
+    );
+    same(await unpacked(new Uint8Array(Buffer.concat([...members, Buffer.alloc(700)]))));
+  });
+
+  it('xz', async () => {
+    same(await unpacked(xz(IMAGE)));
+  });
+
+  it('zip: packed, stored, with 64-bit sizes, and one file of several', async () => {
+    same(await unpacked(inZip('disk.img')));
+    same(await unpacked(inZip('disk.img', IMAGE, { method: 0 })));
+    same(await unpacked(zip([{ name: 'disk.img', data: IMAGE }], true)));
+    const several = zip([
+      { name: 'folder/', data: new Uint8Array(), method: 0 },
+      { name: 'folder/readme', data: new Uint8Array(10) },
+      { name: 'folder/disk.img', data: IMAGE },
+    ]);
+    same(await unpacked(several));
+    expect(await unpacked(several, { ...LIMIT, entry: 'folder/readme' })).toEqual(new Uint8Array(10));
+    await expect(unpacked(several, { ...LIMIT, entry: 'other' })).rejects.toMatchObject({ kind: 'not-found' });
+  });
+
+  it('writes no zeroes, and reports how far it is', async () => {
+    const target = new LastingStorage();
+    const reports: number[] = [];
+    const progress = { report: (done: number, total: number) => void reports.push(done / total) };
+    await startAsync(
+      unpackImage(graphOf(new Uint8Array(gzipSync(IMAGE)), target), FILE, TARGET, {
+        ...LIMIT,
+        overwrite: true,
+        progress,
+      }),
+    );
+    expect(target.content.storedBytes).toBeLessThan(1_200_000);
+    expect(reports.at(-1)).toBe(1);
+    expect(reports).toEqual(reports.toSorted((a, b) => a - b));
+  });
+
+  it('stops when whoever watches gives up, and leaves no file', async () => {
+    const progress = {
+      report: () => {
+        throw new Error('enough');
+      },
+    };
+    const graph = graphOf(new Uint8Array(gzipSync(IMAGE)));
+    await expect(startAsync(unpackImage(graph, FILE, TARGET, { ...LIMIT, overwrite: true, progress }))).rejects.toThrow(
+      'enough',
+    );
+    await expect(startAsync(probeArchive(graph, { driver: 'given', name: 'target' }))).rejects.toThrow();
+  });
+
+  it('refuses bombs: what a file says, and what it becomes', async () => {
+    const bomb = new Uint8Array(gzipSync(Buffer.alloc(2 ** 25)));
+    await expect(unpacked(bomb)).rejects.toMatchObject({
+      kind: 'invalid',
+      message: expect.stringMatching(/limit/) as string,
+    });
+    await expect(unpacked(inZip('a', IMAGE, { size: 2 ** 30 }))).rejects.toThrow(/says that it becomes 1073741824/);
+    // One that lies about its size is stopped at the limit, not at the end.
+    await expect(unpacked(inZip('a', new Uint8Array(2 ** 25), { size: 5 }))).rejects.toThrow(/limit/);
+    await expect(unpacked(xz(new Uint8Array(2 ** 25)))).rejects.toThrow(/says that it becomes 33554432/);
+    // An xz stream that was given up lets the next one go on.
+    await expect(unpacked(xz(IMAGE), { limit: 5 })).rejects.toThrow(/limit/);
+    same(await unpacked(xz(IMAGE)));
+  });
+
+  it('refuses what is broken, cut off, encrypted or packed otherwise', async () => {
+    const gzip = new Uint8Array(gzipSync(IMAGE));
+    await expect(unpacked(gzip.subarray(0, -5))).rejects.toThrow(/ends too early/);
+    const damaged = gzip.slice();
+    damaged[damaged.length - 6]! ^= 1;
+    await expect(unpacked(damaged)).rejects.toThrow(/gzip stream is broken/);
+    await expect(unpacked(new Uint8Array(Buffer.concat([gzip, Buffer.from('more')])))).rejects.toThrow(
+      /something else/,
+    );
+    const packedXz = xz(IMAGE);
+    await expect(unpacked(packedXz.subarray(0, packedXz.length >> 1))).rejects.toThrow(/no footer/);
+    // The end is right, and half of it is missing.
+    const cut = Buffer.concat([packedXz.subarray(0, 5000), packedXz.subarray(-4000)]);
+    await expect(unpacked(new Uint8Array(cut))).rejects.toMatchObject({ name: 'BlockError' });
+    await expect(unpacked(new Uint8Array(Buffer.concat([packedXz, packedXz])))).rejects.toThrow(/several streams/);
+    packedXz[packedXz.length >> 1]! ^= 0xff;
+    await expect(unpacked(packedXz)).rejects.toMatchObject({ kind: 'corrupt' });
+    const zipped = inZip('a', IMAGE.subarray(0, 5000));
+    await expect(unpacked(zipped.subarray(0, -30))).rejects.toThrow(/no directory/);
+    zipped[zipped.length - 22 - 46 - 1 + 16]! ^= 1;
+    await expect(unpacked(zipped)).rejects.toThrow(/checksum/);
+    await expect(unpacked(inZip('a', IMAGE, { flags: 1 }))).rejects.toThrow(/encrypted/);
+    await expect(unpacked(inZip('a', IMAGE, { method: 12 }))).rejects.toThrow(/method 12/);
+    await expect(unpacked(new Uint8Array(512))).rejects.toThrow(/no gzip, xz or zip/);
+  });
+
+  it('meets damage of any kind with BlockErrors', async () => {
+    const random = new Random(3);
+    const small = IMAGE.subarray(290_000, 310_000);
+    for (const archive of [
+      new Uint8Array(gzipSync(small)),
+      inZip('a', small),
+      zip([{ name: 'a', data: small }], true),
+    ]) {
+      for (let round = 0; round < 25; round++) {
+        const hostile = archive.slice(0, random.chance(0.2) ? random.below(archive.length) : archive.length);
+        for (let count = random.between(1, 3); count > 0 && hostile.length > 0; count--) {
+          const at = random.chance(0.5)
+            ? Math.max(0, hostile.length - 1 - random.below(120))
+            : random.below(hostile.length);
+          hostile[at] = random.pick([0, 255, random.below(256)]);
+        }
+        const result = await unpacked(hostile).catch((error: unknown) => error);
+        if (!(result instanceof Uint8Array))
+          expect(result).toMatchObject({ name: 'BlockError', kind: expect.not.stringMatching('internal') as string });
+      }
+    }
+  });
+
+  it('says what a file is, and gives no name that leads elsewhere', async () => {
+    const probe = (bytes: Uint8Array) => startAsync(probeArchive(graphOf(bytes), FILE));
+    const gzip = new Uint8Array(gzipSync(IMAGE));
+    expect(await probe(gzip)).toEqual({
+      kind: 'gzip',
+      name: 'disk.img',
+      packedSize: gzip.length,
+      size: undefined,
+      entries: [],
+    });
+    expect(await probe(inZip('../../etc/passwd'))).toMatchObject({ kind: 'zip', name: 'passwd', size: IMAGE.length });
+    expect(await probe(xz(IMAGE))).toMatchObject({ kind: 'xz', size: IMAGE.length });
+    expect(await probe(inZip('..'))).toMatchObject({ name: 'image' });
+    expect(await probe(IMAGE)).toBeUndefined();
+    expect(await probe(new Uint8Array())).toBeUndefined();
+  });
+});
