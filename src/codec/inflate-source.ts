@@ -55,7 +55,7 @@ export class InflateSource implements ByteSource {
   *#refill(): Co<boolean> {
     const piece = yield* settle(this.#packed.next());
     if (piece === undefined) return false;
-    this.#stream.input = piece as Uint8Array<ArrayBuffer>;
+    this.#stream.input = piece;
     this.#stream.next_in = 0;
     this.#stream.avail_in = piece.length;
     return true;
@@ -73,11 +73,11 @@ export class InflateSource implements ByteSource {
         this.#ended = true;
         return;
       }
-      if ((strm.input as Uint8Array)[strm.next_in] !== 0) break;
+      if (strm.input[strm.next_in] !== 0) break;
       strm.next_in++;
       strm.avail_in--;
     }
-    if ((strm.input as Uint8Array)[strm.next_in] !== GZIP_MAGIC[0]) {
+    if (strm.input[strm.next_in] !== GZIP_MAGIC[0]) {
       throw wrongStream('gzip', 'something else follows its end');
     }
     zlibInflateReset2(strm, WINDOW_BITS.gzip);

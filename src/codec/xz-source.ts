@@ -1,4 +1,5 @@
 /** Decompresses one stream of xz by XZ Embedded in WebAssembly, which is loaded when it is first needed. */
+import type * as XzLibrary from 'xz-decompress';
 import { settle, start, type Co, type MaybePromise } from '../block/co.ts';
 import { BlockError } from '../block/error.ts';
 import type { ByteSource } from './byte-source.ts';
@@ -14,7 +15,7 @@ export class XzSource implements ByteSource {
   #reader: Reader | undefined;
   #ended = false;
   /** What reading the packed bytes threw. */
-  #failure: unknown;
+  #failure: { readonly error: unknown } | undefined;
 
   constructor(packed: ByteSource) {
     this.#packed = packed;
@@ -39,7 +40,7 @@ export class XzSource implements ByteSource {
         if (this.#ended && empty > MAX_EMPTY) throw new Error('it ends too early: it was cut off, or is not all there');
       }
     } catch (cause) {
-      if (this.#failure !== undefined) throw this.#failure;
+      if (this.#failure !== undefined) throw this.#failure.error;
       throw wrongStream('xz', cause instanceof Error ? cause.message : String(cause), cause);
     }
   }
@@ -54,7 +55,7 @@ export class XzSource implements ByteSource {
         if (piece === undefined) controller.close();
         else controller.enqueue(piece.slice());
       } catch (error) {
-        this.#failure = error;
+        this.#failure = { error };
         controller.error(error);
       }
     };
@@ -67,7 +68,7 @@ function ignoreFailed(): void {
   return undefined;
 }
 
-function* loadLibrary(): Co<typeof import('xz-decompress')> {
+function* loadLibrary(): Co<typeof XzLibrary> {
   try {
     return yield* settle(import('xz-decompress'));
   } catch (cause) {
