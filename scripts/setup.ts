@@ -40,6 +40,18 @@ const tools = {
     neededBy: 'the tests of unpacking',
     otherwise: 'put xz in the path',
   },
+  dosfstools: {
+    debianPackage: 'dosfstools',
+    programs: ['fsck.vfat'],
+    neededBy: 'the tests of vvfat',
+    otherwise: 'put fsck.vfat in the path',
+  },
+  mtools: {
+    debianPackage: 'mtools',
+    programs: ['mdir', 'mcopy', 'mtype'],
+    neededBy: 'the tests of vvfat',
+    otherwise: 'put mtools in the path',
+  },
   bzip2: {
     debianPackage: 'bzip2',
     programs: ['bzip2'],

@@ -1,10 +1,11 @@
 /** Decompresses one stream of xz by XZ Embedded in WebAssembly, which is loaded when it is first needed. */
 import type * as XzLibrary from 'xz-decompress';
-import { settle, start, type Co, type MaybePromise } from '../block/co.ts';
+import { settle, start, startAsync, type Co, type MaybePromise } from '../block/co.ts';
 import { BlockError } from '../block/error.ts';
 import type { ByteSource } from './byte-source.ts';
 import { wrongStream } from './errors.ts';
 
+type Controller = ReadableStreamDefaultController<Uint8Array>;
 type Reader = ReadableStreamDefaultReader<Uint8Array>;
 
 /** So many empty pieces may come when there is nothing left to read: one or two do. */
@@ -45,20 +46,23 @@ export class XzSource implements ByteSource {
     }
   }
 
+  /** Never fails: the library is told, and rejects what it was asked for. */
+  *#give(controller: Controller): Co<void> {
+    try {
+      const piece = yield* settle(this.#packed.next());
+      this.#ended = piece === undefined;
+      // The library holds on to what it gets, and the piece is good only until the next.
+      if (piece === undefined) controller.close();
+      else controller.enqueue(piece.slice());
+    } catch (error) {
+      this.#failure = { error };
+      controller.error(error);
+    }
+  }
+
   *#open(): Co<Reader> {
     const { XzReadableStream } = yield* loadLibrary();
-    const pull = async (controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> => {
-      try {
-        const piece = await this.#packed.next();
-        this.#ended = piece === undefined;
-        // The library holds on to what it gets, and the piece is good only until the next.
-        if (piece === undefined) controller.close();
-        else controller.enqueue(piece.slice());
-      } catch (error) {
-        this.#failure = { error };
-        controller.error(error);
-      }
-    };
+    const pull = (controller: Controller): Promise<void> => startAsync(this.#give(controller));
     return new XzReadableStream(new ReadableStream<Uint8Array>({ pull }, { highWaterMark: 0 })).getReader();
   }
 }

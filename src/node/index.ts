@@ -5,7 +5,9 @@ import { httpProtocol, httpsProtocol } from '../block/protocol/http/index.ts';
 import { memoryProtocol } from '../block/protocol/memory/index.ts';
 import { useAes } from '../codec/aes.ts';
 import { nodeAes } from './aes.ts';
+import { readFolder } from './folder.ts';
 import { nodeCompression } from './compression.ts';
+import { createVvfatProtocol } from '../block/protocol/vvfat/index.ts';
 import { nullCoProtocol } from '../block/protocol/null-co/index.ts';
 
 export * from '../block/index.ts';
@@ -13,7 +15,14 @@ export { createFileProtocol, fileProtocol };
 
 /** Every driver that works in Node. A name without a prefix is a file's path. */
 export const nodeDrivers: DriverSet = {
-  protocols: [fileProtocol, memoryProtocol, httpProtocol, httpsProtocol, nullCoProtocol],
+  protocols: [
+    fileProtocol,
+    memoryProtocol,
+    httpProtocol,
+    httpsProtocol,
+    nullCoProtocol,
+    createVvfatProtocol(readFolder),
+  ],
   formats: formatDrivers,
   filters: filterDrivers,
   defaultProtocol: 'file',

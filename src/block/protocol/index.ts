@@ -6,6 +6,7 @@ import { indexedDbProtocol } from './indexeddb/index.ts';
 import { memoryProtocol } from './memory/index.ts';
 import { nullCoProtocol } from './null-co/index.ts';
 import { opfsProtocol } from './opfs/index.ts';
+import { createVvfatProtocol } from './vvfat/index.ts';
 
 export const protocolDrivers: readonly ProtocolDriver[] = [
   memoryProtocol,
@@ -15,4 +16,5 @@ export const protocolDrivers: readonly ProtocolDriver[] = [
   httpProtocol,
   httpsProtocol,
   blobProtocol,
+  createVvfatProtocol(undefined),
 ];
