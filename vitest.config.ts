@@ -36,12 +36,16 @@ export default defineConfig({
         optimizeDeps: {
           include: [
             '@hpcc-js/wasm-zstd',
+            '@noble/ciphers/aes.js',
+            '@noble/hashes/legacy.js',
+            '@noble/hashes/pbkdf2.js',
             '@noble/hashes/sha2.js',
             '@noble/hashes/utils.js',
             'comlink',
             'fast-check',
             'idb-keyval',
             'pako',
+            'xz-decompress',
           ],
         },
         test: {

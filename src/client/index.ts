@@ -1,6 +1,7 @@
 /** What a page imports: `connect`, and the types of what it gives. */
 export { BLOCK_ERROR_KINDS, BlockError, type BlockErrorContext, type BlockErrorKind } from '../block/error.ts';
 export type {
+  Archive,
   BitmapInfo,
   BlockdevOptions,
   BlockStatus,
@@ -35,4 +36,4 @@ export type {
 } from './disk.ts';
 export type { BrowserFiles } from './files.ts';
 export type { AppliedState, ApplyOptions, DiskSnapshots, SnapshotOptions } from './snapshots.ts';
-export type { CreateSettings, OpenOptions, Spindle } from './spindle.ts';
+export type { CreateSettings, OpenOptions, Spindle, UnpackOptions } from './spindle.ts';

@@ -2,6 +2,7 @@
 import { proxy } from 'comlink';
 import { BlockError } from '../block/error.ts';
 import type {
+  Archive,
   BlockdevOptions,
   CreateOptions,
   FileAnswer,
@@ -33,6 +34,15 @@ export interface OpenOptions {
   /** Show a snapshot instead of the disk: its id, or its name. Pass `'read-only': true` in the options with it. */
   readonly snapshot?: string | undefined;
   readonly signal?: AbortSignal | undefined;
+}
+
+export interface UnpackOptions extends CallOptions {
+  /** Bytes that the image may become: more is refused, whatever the file says of itself. */
+  readonly limit: number;
+  /** Of a zip file: which file; default: the largest. */
+  readonly entry?: string | undefined;
+  /** Write over a file that exists. Default: no. */
+  readonly overwrite?: boolean | undefined;
 }
 
 export interface CreateSettings extends CallOptions {
@@ -118,6 +128,33 @@ export class Spindle {
   probe(file: ProtocolOptions | string, options: CallOptions = {}): Promise<ImageProbe> {
     const absolute = withAbsoluteUrls(file);
     return callWith('probe', options, (call) => this.#call((api) => api.probe(absolute, call)));
+  }
+
+  /**
+   * Looks whether a file is a gzip, xz or zip file.
+   *
+   * @returns what is in it, and how large it is where the file says so; undefined when it is none
+   * @throws BlockError `corrupt`, `unsupported`, and what the storage reports
+   */
+  probeArchive(file: ProtocolOptions | string, options: CallOptions = {}): Promise<Archive | undefined> {
+    const absolute = withAbsoluteUrls(file);
+    return callWith('probe', options, (call) => this.#call((api) => api.probeArchive(absolute, call)));
+  }
+
+  /**
+   * Unpacks the image in a gzip, xz or zip file into a file of its own, as a stream.
+   *
+   * @param target where to, such as `{ driver: 'opfs', path: 'images/disk.img' }`
+   * @returns bytes of the image
+   * @throws BlockError `invalid` when it becomes more than `limit`, `corrupt`, `unsupported`, `exists`, `no-space`, `aborted`; then
+   * there is no file
+   */
+  unpack(file: ProtocolOptions | string, target: ProtocolOptions, options: UnpackOptions): Promise<number> {
+    const { limit, entry, overwrite = false } = options;
+    const absolute = withAbsoluteUrls(file);
+    return callWith('unpack', options, (call) =>
+      this.#call((api) => api.unpack(absolute, target, { limit, entry, overwrite }, call)),
+    );
   }
 
   /** Deletes a file that nobody has open. @throws BlockError `not-found`, `busy`, `unsupported` */

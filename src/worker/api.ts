@@ -9,10 +9,12 @@ import type { NodeStatisticsSnapshot } from '../block/graph/statistics.ts';
 import type { BitmapInfo } from '../block/image/bitmap.ts';
 import type { ImageInfo } from '../block/image/info.ts';
 import type { ImageProbe } from '../block/image/probe.ts';
+import type { Archive } from '../block/image/unpack.ts';
 import type { StoredFile } from '../block/protocol/opfs/folder.ts';
 import type { BlockdevOptions, CreateOptions, ProtocolOptions } from './blockdev.ts';
 
 export type {
+  Archive,
   BitmapInfo,
   BlockStatus,
   CheckFix,
@@ -56,6 +58,15 @@ export interface OpenSettings {
   readonly inspect: boolean;
   /** Id or name of the snapshot that is shown instead of the disk: read-only opens only. */
   readonly snapshot: string | undefined;
+}
+
+/** How an archive is unpacked. */
+export interface UnpackRequest {
+  /** Bytes that the image may become. */
+  readonly limit: number;
+  /** Of a zip file: which file; undefined: the largest. */
+  readonly entry: string | undefined;
+  readonly overwrite: boolean;
 }
 
 /** Asks the page whether an image may open a file. A comlink proxy. */
@@ -117,6 +128,14 @@ export interface WorkerApi {
   ): Promise<OpenedDisk>;
   probe(file: ProtocolOptions | string, call: MessagePort | undefined): Promise<ImageProbe>;
   delete(file: ProtocolOptions | string): Promise<void>;
+  probeArchive(file: ProtocolOptions | string, call: MessagePort | undefined): Promise<Archive | undefined>;
+  /** @returns bytes of the image */
+  unpack(
+    file: ProtocolOptions | string,
+    target: ProtocolOptions,
+    settings: UnpackRequest,
+    call: MessagePort | undefined,
+  ): Promise<number>;
 
   info(disk: number): Promise<ImageInfo>;
   map(disk: number, offset: number, length: number, call: MessagePort | undefined): Promise<BlockStatus[]>;

@@ -11,6 +11,8 @@ import type { HttpDriver } from '../block/protocol/http/driver.ts';
 import type { indexedDbProtocol } from '../block/protocol/indexeddb/driver.ts';
 import type { memoryProtocol } from '../block/protocol/memory/driver.ts';
 import type { nullCoProtocol } from '../block/protocol/null-co/driver.ts';
+import type { createVvfatProtocol } from '../block/protocol/vvfat/driver.ts';
+import type { DroppedFile } from '../block/protocol/vvfat/dropped.ts';
 import type { opfsProtocol } from '../block/protocol/opfs/driver.ts';
 
 /** Options that every node takes, whatever its driver. */
@@ -29,6 +31,10 @@ interface ProtocolInputs {
     readonly blob: Blob;
   };
   readonly 'null-co': InputOf<typeof nullCoProtocol>;
+  /** Read-only. A page has no folders but those that it made of files. */
+  readonly vvfat: Omit<InputOf<ReturnType<typeof createVvfatProtocol>>, 'dir' | 'files'> & {
+    readonly files: readonly DroppedFile[];
+  };
 }
 
 /** The own options of a format's nodes, and those of its new images, by the format's name. */

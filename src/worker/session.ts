@@ -18,6 +18,7 @@ import { imageInfo, type ImageInfo } from '../block/image/info.ts';
 import { imageMap } from '../block/image/map.ts';
 import { probeImage, type ImageProbe } from '../block/image/probe.ts';
 import { applySnapshot, deleteSnapshot, listSnapshots, loadSnapshot } from '../block/image/snapshot.ts';
+import { probeArchive, unpackImage, type Archive } from '../block/image/unpack.ts';
 import { parseOptions } from '../block/options.ts';
 import { listFiles, openFile, renameFile, type StoredFile } from '../block/protocol/opfs/index.ts';
 import { findProtocol, parseFilename, type DriverSet } from '../block/registry.ts';
@@ -30,6 +31,7 @@ import type {
   OpenedDisk,
   OpenedExport,
   OpenSettings,
+  UnpackRequest,
   WorkerApi,
 } from './api.ts';
 import type { BlockdevOptions, CreateOptions, ProtocolOptions } from './blockdev.ts';
@@ -110,6 +112,25 @@ export class Session implements WorkerApi {
       });
     }
     await protocol.delete(options);
+  }
+
+  probeArchive(file: ProtocolOptions | string, call: MessagePort | undefined): Promise<Archive | undefined> {
+    return withControl(call, (control) =>
+      control.waitFor(startAsync(probeArchive(this.#graph, file as CoreOptions | string))),
+    );
+  }
+
+  unpack(
+    file: ProtocolOptions | string,
+    target: ProtocolOptions,
+    settings: UnpackRequest,
+    call: MessagePort | undefined,
+  ): Promise<number> {
+    return withControl(call, (progress) =>
+      startAsync(
+        unpackImage(this.#graph, file as CoreOptions | string, target as CreateImageOptions, { ...settings, progress }),
+      ),
+    );
   }
 
   info(disk: number): Promise<ImageInfo> {

@@ -14,7 +14,7 @@ import { parseFilename } from '../registry.ts';
 import { findArchive, type Archive, type FoundArchive } from './archive/kind.ts';
 import { PackedFile } from './archive/packed-file.ts';
 import { METHOD_DEFLATE, METHOD_STORED, packedOffset } from './archive/zip.ts';
-import { createImage, deleteImage } from './create.ts';
+import { makeImage, type MadeImage } from './create.ts';
 
 export type { Archive, ArchiveKind } from './archive/kind.ts';
 
@@ -65,8 +65,8 @@ export function* unpackImage(
       if (archive === undefined) throw new BlockError('invalid', `'${filename}' is no gzip, xz or zip file`);
       refuseLarge(archive.size ?? 0, settings.limit, 'says that it becomes');
       const source = yield* openSource(packed, archive);
-      yield* createImage(graph, target, { overwrite: settings.overwrite === true });
-      return yield* unpackInto(graph, target, source, archive, settings);
+      const made = yield* makeImage(graph, target, { overwrite: settings.overwrite === true });
+      return yield* unpackInto(graph, { target, made }, source, archive, settings);
     } catch (error) {
       throw withContext(error, { op: 'unpack', filename });
     }
@@ -75,7 +75,7 @@ export function* unpackImage(
 
 function* unpackInto(
   graph: BlockGraph,
-  target: BlockdevOptions,
+  { target, made }: { readonly target: BlockdevOptions; readonly made: MadeImage },
   source: OpenedSource,
   archive: FoundArchive,
   settings: UnpackSettings,
@@ -88,7 +88,7 @@ function* unpackInto(
     }
   } catch (error) {
     // Half an image is worth nothing, and it was not there before.
-    yield* deleteImage(graph, target);
+    yield* made.delete();
     throw error;
   }
 }
