@@ -83,21 +83,27 @@ export class BlockTable {
     const covered = Math.min(length, run * blockSize - inBlock);
     if (first === UNALLOCATED) return backingExtent(covered);
     if (first === ZERO) return zeroExtent(covered);
-    return dataExtent(file, first + inBlock, covered, true);
+    // Of a block that the end of the file cuts, what is behind the end is not zero: it is lost.
+    const inFile = file.length - first - inBlock;
+    if (inFile <= 0) throw this.#lost(index, first);
+    return dataExtent(file, first + inBlock, Math.min(covered, inFile), true);
   }
 
   #place(index: number): number {
     const { decode, file, blockSize } = this.#settings;
     const place = decode(this.#table.get(index));
     if (place < 0) return place;
-    if (!Number.isSafeInteger(place + blockSize) || place >= file.length) {
-      throw new BlockError(
-        'corrupt',
-        `Block ${index} should be at ${place} in the file, which has only ${file.length} bytes: it was cut off, or the table is damaged`,
-        { offset: index * blockSize },
-      );
-    }
+    if (!Number.isSafeInteger(place + blockSize) || place >= file.length) throw this.#lost(index, place);
     return place;
+  }
+
+  #lost(index: number, place: number): BlockError {
+    const { file, blockSize } = this.#settings;
+    return new BlockError(
+      'corrupt',
+      `Block ${index} should be at ${place} in the file, which has only ${file.length} bytes: it was cut off, or the table is damaged`,
+      { offset: index * blockSize },
+    );
   }
 
   /** One block for a write into it. */
