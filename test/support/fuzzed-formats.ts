@@ -16,18 +16,30 @@ import { dmg } from '../../src/block/format/dmg/driver.ts';
 import { buildCdRaw } from './cdraw-builder.ts';
 import { buildDmg, type BuiltKind } from './dmg-builder.ts';
 import { compressibleBytes, patternedBytes, Random } from './random.ts';
-import { SPARSE } from '../../src/block/format/vmdk/layout.ts';
+import { MAGIC_COWD, SPARSE } from '../../src/block/format/vmdk/layout.ts';
 import { magicOf } from '../../src/block/format/vmdk/sparse-header.ts';
 import { vmdk } from '../../src/block/format/vmdk/driver.ts';
 import { SparseBytes } from './sparse-bytes.ts';
-import { withFooter } from './vmdk-fixture.ts';
 import { makeBochs, makeCloop, sampleDisk } from './read-only-samples.ts';
+import { cowdExtent, descriptorText, seSparseExtent, withFooter } from './vmdk-fixture.ts';
 import { LastingStorage, makeImage, openDisk } from './scenario.ts';
 import { mendVhdx, vhdxPlaces } from './vhdx-damage.ts';
 import { testedFormats, type TestedFormat } from './tested-formats.ts';
 
 const SAMPLE_BYTES = 128 * 1024;
 const VMDK_GRAIN = 65_536;
+/** Header, directory and the beginning of the table, as the fixtures have them. */
+const COWD_PLACES = [
+  { offset: 0, length: 32 },
+  { offset: 4 * 512, length: 4 },
+  { offset: 5 * 512, length: 64 },
+];
+const SE_SPARSE_PLACES = [
+  { offset: 0, length: 208 },
+  { offset: 512, length: 32 },
+  { offset: 4096 * 512, length: 16 },
+  { offset: 4097 * 512, length: 64 },
+];
 
 async function writtenSample(format: TestedFormat, random: Random): Promise<SparseBytes> {
   const { driver, create, open, compresses, replaysLog } = format;
@@ -59,9 +71,19 @@ async function streamSample(random: Random): Promise<SparseBytes> {
   return random.chance(0.5) ? storage.content : SparseBytes.from(withFooter(storage.content.toBytes()));
 }
 
+/** An extent that QEMU cannot make, behind its descriptor. */
+async function extentSample(type: string, line: string, extent: Uint8Array): Promise<SparseBytes> {
+  const content = SparseBytes.from(new TextEncoder().encode(descriptorText(type, [line])));
+  content.beside = SparseBytes.from(extent);
+  return content;
+}
+
 /** Header, descriptor, both directories and what of their tables is used; of a descriptor the text. */
 function vmdkPlaces(image: Uint8Array): { offset: number; length: number }[] {
-  if (magicOf(image) === undefined) return [{ offset: 0, length: image.length }];
+  const magic = magicOf(image);
+  if (magic === undefined)
+    return image.length > 2 ** 20 ? SE_SPARSE_PLACES : [{ offset: 0, length: Math.min(image.length, 2048) }];
+  if (magic === MAGIC_COWD) return COWD_PLACES;
   const view = new DataView(image.buffer, image.byteOffset, image.byteLength);
   const directories = [SPARSE.redundantDirectory, SPARSE.directory].map((at) => view.getUint32(at, true) * 512);
   return [
@@ -122,4 +144,23 @@ export const fuzzedFormats: readonly FuzzedFormat[] = [
     },
   },
   { driver: cloop, sample: async (random) => makeCloop(sampleDisk(random, 200), random.pick([512, 4096, 65_536])) },
+  {
+    driver: vmdk,
+    name: 'vmdk, COWD',
+    sample: () => extentSample('vmfsSparse', 'RW 40 VMFSSPARSE "beside"', cowdExtent([1, undefined, 3, 4, 5], 8)),
+    open: { 'read-only': true },
+    places: vmdkPlaces,
+  },
+  {
+    driver: vmdk,
+    name: 'vmdk, SESPARSE',
+    sample: () =>
+      extentSample(
+        'seSparse',
+        'RW 80 SESPARSE "beside"',
+        seSparseExtent(80, { 0: 0, 1: 1, 3: 'unmapped', 4: 'zero', 5: 3 }),
+      ),
+    open: { 'read-only': true },
+    places: vmdkPlaces,
+  },
 ];
