@@ -3,6 +3,9 @@ import { describeCommands } from '../support/cli-commands.ts';
 const TABLE = `
   create -f vdi x.vdi 1M; info x.vdi; check x.vdi => x.vdi
   create -f vdi -o static=on x.vdi 1M => x.vdi
+  create -q -f vdi x.vdi 5M; map --output=json x.vdi; check --output=json x.vdi; map x.vdi
+  create -q -f vpc -o force_size=on x.vpc 5M; map --output=json x.vpc; map x.vpc
+  convert -f qcow2 -O vpc -o force_size=on top.qcow2 x.vpc; map --output=json -f vpc x.vpc => x.vpc
   create -f qed x.qed 1M; info x.qed; check x.qed => x.qed
   create -f qed -b base.qcow2 -F qcow2 x.qed; info x.qed => x.qed
   convert -O vdi data.raw x.vdi; info --output=json x.vdi; map --output=json x.vdi => x.vdi

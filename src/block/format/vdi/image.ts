@@ -37,13 +37,15 @@ export class VdiImage implements FormatImage {
     this.#headerBytes = bytes;
     this.#bmap = bmap;
     const { offsetData } = header;
+    // Without a parent nothing could show through: the block is zeroes.
+    const nothingHere = header.imageType === TYPE_DIFFERENCING ? UNALLOCATED : ZERO;
     this.#blocks = new BlockTable({
       file,
       table: bmap,
       blockSize: BLOCK_SIZE,
       end: offsetData + firstFree(header, bmap) * BLOCK_SIZE,
       decode: (entry) =>
-        entry === BLOCK_UNALLOCATED ? UNALLOCATED : entry === BLOCK_ZERO ? ZERO : offsetData + entry * BLOCK_SIZE,
+        entry === BLOCK_UNALLOCATED ? nothingHere : entry === BLOCK_ZERO ? ZERO : offsetData + entry * BLOCK_SIZE,
       encode: (hostOffset) => (hostOffset - offsetData) / BLOCK_SIZE,
       zeroEntry: BLOCK_ZERO,
       beforePublishing: (end) => this.#writeCount((end - offsetData) / BLOCK_SIZE),

@@ -9,7 +9,7 @@ import {
 } from '../../driver.ts';
 import type { Extent } from '../../extent.ts';
 import { SECTOR_SIZE } from '../../limits.ts';
-import { BlockTable, UNALLOCATED } from '../shared/block-table.ts';
+import { BlockTable, UNALLOCATED, ZERO } from '../shared/block-table.ts';
 import { NumberTable } from '../shared/table-bytes.ts';
 import { bitmapBytes, type DynamicHeader } from './dynamic-header.ts';
 import { BLOCK_UNALLOCATED, FOOTER_LENGTH } from './layout.ts';
@@ -66,7 +66,8 @@ export class DynamicImage implements FormatImage {
       prefix,
       stride: prefix + blockSize,
       end: endOfBlocks(header, table),
-      decode: (entry) => placeOf(entry, blockSize),
+      // There is no parent that could show through: a block that is not there is zeroes.
+      decode: (entry) => (entry === BLOCK_UNALLOCATED ? ZERO : placeOf(entry, blockSize)),
       encode: (hostOffset) => (hostOffset - prefix) / SECTOR_SIZE,
       // Every sector of the block is here: the rest of it is written too.
       writePrefix: (hostOffset) => settle(file.write(hostOffset - prefix, new Uint8Array(prefix).fill(0xff))),
