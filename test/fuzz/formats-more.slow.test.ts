@@ -1,0 +1,3 @@
+import { describeFuzzedFormats } from './format-cases.ts';
+
+describeFuzzedFormats(1);
