@@ -205,12 +205,19 @@ function* reserveRun(
   return run;
 }
 
+/** The data file is a raw image of the whole disk, whatever the tables say. */
+function holdsAll({ settings }: Metadata): boolean {
+  return settings.dataFile?.raw === true && settings.encryption === undefined;
+}
+
 /** The cluster that the disk ended in gets space too, if it has none and nothing shows through it. */
 function* firstToReserve(metadata: Metadata, oldSize: number): Co<number> {
   const { clusterSize, sliceSpan, subclusters } = metadata.geometry;
   const inCluster = oldSize % clusterSize;
   if (inCluster === 0) return oldSize;
   const cluster = oldSize - inCluster;
+  // What lay behind the old end was given up. A raw data file holds all of the cluster again, and shows what the disk shows.
+  if (holdsAll(metadata)) return cluster;
   if (metadata.header.backingFileName !== undefined && subclusters === 1) return cluster + clusterSize;
   return yield* metadata.lock.run(function* () {
     const slice = Math.floor(cluster / sliceSpan);
@@ -232,8 +239,7 @@ function* preallocate(
   // Bytes that were never written are zeroes, but not when they are decrypted.
   const zero = subclusters === 1 && encryption !== undefined && version === 3 ? 1 : 0;
   // Extended entries reserve the space and say that it holds nothing yet, as QEMU's do; but a raw data file holds all of the disk.
-  const isRaw = metadata.settings.dataFile?.raw === true && encryption === undefined;
-  const alloc = isRaw ? allSubclusters(subclusters) : subclusters === 1 ? 1 - zero : 0;
+  const alloc = holdsAll(metadata) ? allSubclusters(subclusters) : subclusters === 1 ? 1 - zero : 0;
   for (let guest = yield* firstToReserve(metadata, oldSize); guest < newSize;) {
     guest = yield* metadata.lock.run(function* () {
       const slice = Math.floor(guest / sliceSpan);
