@@ -5,7 +5,7 @@ import { openBenchBrowser } from './support/chromium.ts';
 export const name = 'page-port';
 
 export async function run(bench: Bench): Promise<void> {
-  const browser = await openBenchBrowser();
+  const browser = await openBenchBrowser({ oneProcessor: true });
   try {
     for (const { format, length, limit, ours } of await browser.call('port')) {
       bench.compare(`${format}, disk.read of ${length / 1024} KiB, to a bare message`, {
