@@ -16,6 +16,15 @@ export function isPromise<T>(value: MaybePromise<T>): value is Promise<T> {
   return value instanceof Promise;
 }
 
+function isCo<T>(value: Co<T> | MaybePromise<T>): value is Co<T> {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    Symbol.toStringTag in value &&
+    value[Symbol.toStringTag] === 'Generator'
+  );
+}
+
 /**
  * Waits for a value inside a coroutine, if it has to be waited for: `const x = yield* settle(maybePromise)`.
  *
@@ -155,11 +164,14 @@ export class CoMutex {
     return this.#locked;
   }
 
-  /** Runs a coroutine while holding the mutex, and lets go of it however the coroutine ends. */
-  *run<T>(body: () => Co<T>): Co<T> {
+  /** Runs a coroutine, or a plain function, while holding the mutex, and lets go of it however that ends. */
+  run<T>(body: () => Co<T>): Co<T>;
+  run<T>(body: () => MaybePromise<T>): Co<T>;
+  *run<T>(body: () => Co<T> | MaybePromise<T>): Co<T> {
     yield* this.#lock();
     try {
-      return yield* body();
+      const running = body();
+      return isCo(running) ? yield* running : yield* settle(running);
     } finally {
       this.#unlock();
     }

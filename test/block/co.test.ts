@@ -108,8 +108,7 @@ describe('CoMutex', () => {
 
   test('is free again after a failure, and costs no promise when it is free', async () => {
     const mutex = new CoMutex();
-    // oxlint-disable-next-line require-yield
-    const fail = function* (): Co<void> {
+    const fail = (): never => {
       throw new Error('inside');
     };
     expect(() => start(mutex.run(fail))).toThrow('inside');
@@ -117,5 +116,14 @@ describe('CoMutex', () => {
       return yield* settle(5);
     }
     expect(start(mutex.run(five))).toBe(5);
+  });
+
+  test('is held by a plain function too, and until what it promises has come', async () => {
+    const mutex = new CoMutex();
+    expect(start(mutex.run(() => mutex.locked))).toBe(true);
+    const running = start(mutex.run(() => later('done', 3)));
+    expect(mutex.locked).toBe(true);
+    expect(await running).toBe('done');
+    expect(mutex.locked).toBe(false);
   });
 });

@@ -68,8 +68,7 @@ export class CompressedClusters {
     yield* lock.run(() => this.#publish(offset, place, compressed?.length ?? 0));
   }
 
-  // oxlint-disable-next-line require-yield -- a coroutine for the lock's sake
-  *#take(length: number, compressed: boolean): Co<number> {
+  #take(length: number, compressed: boolean): number {
     if (!compressed) return this.#tables.take(1);
     const place = this.#tables.takeBytes(length);
     if (place < this.#tables.compressedLimit) return place;

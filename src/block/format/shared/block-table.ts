@@ -4,7 +4,7 @@
  * New blocks are taken behind all others. A flush first makes them stable, and only then writes the entries that lead to them: a
  * power cut leaves at most space that nothing leads to.
  */
-import { CoMutex, settle, start, type Co, type MaybePromise } from '../../co.ts';
+import { chain, CoMutex, settle, start, type Co, type MaybePromise } from '../../co.ts';
 import type { Allocation, BlockChild } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import { backingExtent, dataExtent, zeroExtent, type Extent } from '../../extent.ts';
@@ -155,8 +155,7 @@ export class BlockTable {
   }
 
   /** Under the lock: an entry that changes while others are being written would go down before its data does. */
-  // oxlint-disable-next-line require-yield -- a coroutine for the lock's sake
-  *#publish(first: number, count: number, entry: number): Co<void> {
+  #publish(first: number, count: number, entry: number): void {
     for (let index = first; index < first + count; index++) this.#table.set(index, entry);
   }
 
@@ -174,12 +173,8 @@ export class BlockTable {
     if (zeroEntry === undefined) return 0;
     const first = Math.floor(offset / blockSize);
     const count = Math.ceil((offset + extent.length) / blockSize) - first;
-    return start(this.lock.run(() => this.#publishZeroes(first, count, zeroEntry, extent.length)));
-  }
-
-  *#publishZeroes(first: number, count: number, zeroEntry: number, length: number): Co<number> {
-    yield* this.#publish(first, count, zeroEntry);
-    return length;
+    const published = start(this.lock.run(() => this.#publish(first, count, zeroEntry)));
+    return chain(published, () => extent.length);
   }
 
   flush(): MaybePromise<void> {
