@@ -37,4 +37,10 @@ export const fixtures: Readonly<Record<string, Fixture>> = {
     file: 'eNrt2DEOggAQBMAFwcQfUPkcEkqID/EJvtmWxkQIQQtrgZniLnvllte33ZjklE+Xr1xO67yOxXLONT9USe4B4C893rNRBAAAAMDBTH+hYd43hQDsT5kitRoAAAAAAAAAAAAAAABgO54vys4Fvw==',
     work: 2663522860,
   },
+  // The header was taken for the L1 table of a snapshot, and each repair changed the header.
+  'a snapshot whose L1 table lay in the header was counted': {
+    image: 'snapshots2',
+    file: 'eNrtzKsNgEAUBMB956ACKiJBQv+dYEgwBMGRIFAzdj/rvOxJWu6GdJ31unZbAAAAAAAAAAAAAAAAAAAAAAAAAAB41VIZH7Lpw111/gAAAPjZAfD9AnE=',
+    work: 675965086,
+  },
 };

@@ -23,6 +23,8 @@ interface CheckedTable {
   /** Bytes of an entry. */
   readonly entryLength: number;
   readonly repairable: boolean;
+  /** Whether reservations in it may be dropped: not where that would change what another table refers to. */
+  readonly dropsReservations: boolean;
   fault(high: number, low: number): EntryFault['kind'] | undefined;
   /** What qemu-img calls an entry, up to its value. */
   words(index: number): string;
@@ -65,6 +67,7 @@ class FlagChecker {
       uses: 1,
       entryLength: ENTRY_LENGTH,
       repairable,
+      dropsReservations: false,
       fault: (high, low) => this.#l1Fault(high, low),
       words: (index) => `L2 cluster: l1_index=${index} l1_entry=`,
     });
@@ -77,6 +80,7 @@ class FlagChecker {
       uses: activeUses.get(cluster),
       entryLength: this.#image.tables.l2EntryLength,
       repairable: this.#repair && !this.#overlapsOther({ offset, length: clusterSize }, 'l2'),
+      dropsReservations: this.#image.otherTables.get(cluster) === 0,
       fault: (high, low) => this.#l2Fault(high, low, activeUses.get(cluster) > 0),
       words: () => 'data cluster: l2_entry=',
     });
@@ -99,7 +103,7 @@ class FlagChecker {
       const words = yield* this.#faultWords({ high, low, kind }, table.words(first + index));
       if (words === undefined) continue;
       const offset = entryOffset(high, low);
-      if (table.repairable) {
+      if (table.repairable && (kind !== 'reservation' || table.dropsReservations)) {
         mend(piece, index, { high, low, kind });
         changed = true;
         this.#findings.fixed('corruption', `Repairing ${words}`, offset);

@@ -162,7 +162,10 @@ class Scanner implements SnapshotScan {
         `ERROR snapshot ${name} ${field}: L1 table is ${what}; snapshot table entry corrupted`,
         l1Offset,
       );
-    if (l1Offset % clusterSize !== 0) bad(`l1_offset=0x${l1Offset.toString(16)}`, 'not cluster aligned');
+    const where = `l1_offset=0x${l1Offset.toString(16)}`;
+    if (l1Offset % clusterSize !== 0) bad(where, 'not cluster aligned');
+    // QEMU reads the header as such a table. Each repair changes the header, and would find other references there.
+    else if (l1Offset < clusterSize && l1Entries > 0) bad(where, 'in the header');
     else if (l1Entries > MAX_L1_BYTES / 8) bad(`l1_size=0x${l1Entries.toString(16)}`, 'too large');
     else this.l1Tables.push(l1);
   }

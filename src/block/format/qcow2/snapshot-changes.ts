@@ -303,7 +303,8 @@ export function* readSnapshotL1({ file, geometry }: Metadata, entry: SnapshotEnt
   const broken = (what: string): BlockError =>
     new BlockError('corrupt', `The L1 table of snapshot '${info.name}' ${what}: check the image`);
   if (length > MAX_L1_BYTES) throw broken(`has ${l1Entries} entries, more than ${MAX_L1_BYTES / ENTRY_LENGTH}`);
-  if (l1Offset % geometry.clusterSize !== 0 || l1Offset + length > file.length) {
+  const inHeader = l1Offset < geometry.clusterSize && length > 0;
+  if (inHeader || l1Offset % geometry.clusterSize !== 0 || l1Offset + length > file.length) {
     throw broken(`is said to be at ${l1Offset}, where it cannot be`);
   }
   if (info.diskSize > (MAX_L1_BYTES / ENTRY_LENGTH) * geometry.tableSpan) {
