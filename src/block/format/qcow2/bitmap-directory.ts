@@ -107,35 +107,55 @@ export function encodeExtension({ count, offset, length }: DirectoryPlace): Uint
   return data;
 }
 
+/** A bitmap as the directory lists it. */
+export interface ListedBitmap {
+  readonly entry: BitmapEntry;
+  /** What is wrong with the entry, in QEMU's words. */
+  readonly fault: BlockError | undefined;
+}
+
 /**
- * Reads the directory.
+ * Reads the directory. What is wrong with one entry alone is said there.
+ *
+ * @throws BlockError `corrupt` for one whose entries cannot be told apart, with QEMU's words; `io`
+ */
+export function* listDirectory(file: BlockChild, image: ImageFacts, place: DirectoryPlace): Co<ListedBitmap[]> {
+  if (place.length > file.length - place.offset) throw new BlockError('corrupt', 'Failed to read bitmap directory');
+  const bytes = new Uint8Array(place.length);
+  yield* settle(file.read(place.offset, bytes));
+  const listed: ListedBitmap[] = [];
+  const uses = new Map<string, number>();
+  for (let at = 0; at < bytes.length;) {
+    if (listed.length >= place.count) throw directoryError('More bitmaps found than specified in header extension');
+    const { entry, type, end } = decodeEntry(bytes, at);
+    listed.push({ entry, fault: faultOf(entry, type, image, file.length) });
+    uses.set(entry.name, (uses.get(entry.name) ?? 0) + 1);
+    at = end;
+  }
+  if (listed.length < place.count) throw directoryError('Less bitmaps found than specified in header extension');
+  // Which of two is the right one nobody knows.
+  return listed.map(({ entry, fault }) => {
+    const isTwice = uses.get(entry.name)! > 1;
+    return { entry, fault: fault ?? (isTwice ? directoryError(`Bitmap '${entry.name}' is there twice`) : undefined) };
+  });
+}
+
+/**
+ * Reads a directory that is to be right.
  *
  * @throws BlockError `corrupt` for one that is broken, with QEMU's words; `io`
  */
 export function* readDirectory(file: BlockChild, image: ImageFacts, place: DirectoryPlace): Co<BitmapEntry[]> {
-  if (place.length > file.length - place.offset) throw new BlockError('corrupt', 'Failed to read bitmap directory');
-  const bytes = new Uint8Array(place.length);
-  yield* settle(file.read(place.offset, bytes));
-  const entries: BitmapEntry[] = [];
-  const names = new Set<string>();
-  for (let at = 0; at < bytes.length;) {
-    if (entries.length >= place.count) throw directoryError('More bitmaps found than specified in header extension');
-    const { entry, end } = decodeEntry(bytes, at);
-    checkEntry(entry, image, file.length);
-    if (names.has(entry.name)) throw directoryError(`Bitmap '${entry.name}' is there twice`);
-    names.add(entry.name);
-    entries.push(entry);
-    at = end;
-  }
-  if (entries.length < place.count) throw directoryError('Less bitmaps found than specified in header extension');
-  return entries;
+  const listed = yield* listDirectory(file, image, place);
+  for (const { fault } of listed) if (fault !== undefined) throw fault;
+  return listed.map(({ entry }) => entry);
 }
 
 function directoryError(what: string): BlockError {
   return new BlockError('corrupt', `Broken bitmap directory: ${what}. Check the image, or open it read-only`);
 }
 
-function decodeEntry(bytes: Uint8Array, at: number): { entry: BitmapEntry; end: number } {
+function decodeEntry(bytes: Uint8Array, at: number): { entry: BitmapEntry; type: number; end: number } {
   if (at + BITMAP_ENTRY_LENGTH > bytes.length) throw directoryError('an entry is cut off');
   const view = new DataView(bytes.buffer, bytes.byteOffset + at, BITMAP_ENTRY_LENGTH);
   const nameStart = at + BITMAP_ENTRY_LENGTH + view.getUint32(BITMAP_FIELD.extraDataSize);
@@ -144,8 +164,6 @@ function decodeEntry(bytes: Uint8Array, at: number): { entry: BitmapEntry; end: 
   if (end > bytes.length) throw directoryError('an entry is cut off');
   const nameBytes = bytes.slice(nameStart, nameEnd);
   const name = new TextDecoder('utf-8', { ignoreBOM: true }).decode(nameBytes);
-  const type = view.getUint8(BITMAP_FIELD.type);
-  if (type !== BITMAP_TYPE_DIRTY) throw unsatisfied(name, `its type ${type} is not known`);
   const entry = {
     name,
     nameBytes,
@@ -155,42 +173,47 @@ function decodeEntry(bytes: Uint8Array, at: number): { entry: BitmapEntry; end: 
     granularityBits: view.getUint8(BITMAP_FIELD.granularityBits),
     extraData: bytes.slice(at + BITMAP_ENTRY_LENGTH, nameStart),
   };
-  return { entry, end };
+  return { entry, type: view.getUint8(BITMAP_FIELD.type), end };
 }
 
-function checkEntry(entry: BitmapEntry, image: ImageFacts, fileLength: number): void {
+function faultOf(entry: BitmapEntry, type: number, image: ImageFacts, fileLength: number): BlockError | undefined {
   const { name, nameBytes, tableOffset, tableSize, flags, granularityBits } = entry;
   const { clusterSize } = image;
-  if (nameBytes.length === 0) throw unsatisfied(name, 'it has no name');
-  if (nameBytes.length > MAX_BITMAP_NAME_BYTES) throw unsatisfied(name, 'its name is too long');
-  if ((flags & ~BITMAP_KNOWN_FLAGS) !== 0) throw unsatisfied(name, `it has unknown flags (0x${hex(flags)})`);
+  if (type !== BITMAP_TYPE_DIRTY) return unsatisfied(name, `its type ${type} is not known`);
+  if (nameBytes.length === 0) return unsatisfied(name, 'it has no name');
+  if (nameBytes.length > MAX_BITMAP_NAME_BYTES) return unsatisfied(name, 'its name is too long');
+  if ((flags & ~BITMAP_KNOWN_FLAGS) !== 0) return unsatisfied(name, `it has unknown flags (0x${hex(flags)})`);
   if (granularityBits < MIN_BITMAP_GRANULARITY_BITS || granularityBits > MAX_BITMAP_GRANULARITY_BITS) {
-    throw unsatisfied(name, `its granularity of 2^${granularityBits} is not between 2^9 and 2^31`);
+    return unsatisfied(name, `its granularity of 2^${granularityBits} is not between 2^9 and 2^31`);
   }
   if (
     tableSize === 0 ||
     tableSize > MAX_BITMAP_TABLE_ENTRIES ||
     tableSize * clusterSize > MAX_BITMAP_BYTES + clusterSize
   ) {
-    throw unsatisfied(name, `its table has ${tableSize} entries`);
+    return unsatisfied(name, `its table has ${tableSize} entries`);
   }
   if (tableOffset === 0 || tableOffset % clusterSize !== 0 || tableOffset >= fileLength) {
-    throw unsatisfied(name, `its table cannot be at offset ${tableOffset}`);
+    return unsatisfied(name, `its table cannot be at offset ${tableOffset}`);
   }
   // What is in use may be older than the disk's size.
-  if ((flags & BITMAP_IN_USE) !== 0) return;
+  if ((flags & BITMAP_IN_USE) !== 0) return undefined;
   const needed = tableEntriesFor(image, granularityBits);
-  if (tableSize === needed) return;
-  throw new BlockError(
+  if (tableSize === needed) return undefined;
+  return new BlockError(
     'corrupt',
     `Bitmap table size ${tableSize} does not correspond to bitmap size and cluster size. Expected ${needed} (bitmap '${name}')`,
   );
 }
 
 /** How many entries the table of a bitmap has. */
-function tableEntriesFor({ clusterSize, diskSize }: ImageFacts, granularityBits: number): number {
-  const bytes = Math.ceil(Math.ceil(diskSize / 2 ** granularityBits) / 8);
-  return Math.ceil(bytes / clusterSize);
+function tableEntriesFor(image: ImageFacts, granularityBits: number): number {
+  return Math.ceil(bitsLength(image, granularityBits) / image.clusterSize);
+}
+
+/** Bytes of the bits of a bitmap. */
+export function bitsLength({ diskSize }: Pick<ImageFacts, 'diskSize'>, granularityBits: number): number {
+  return Math.ceil(Math.ceil(diskSize / 2 ** granularityBits) / 8);
 }
 
 function unsatisfied(name: string, why: string): BlockError {

@@ -33,6 +33,8 @@ export interface CheckedTables {
   readonly snapshotCount: number;
   /** The directory of persistent bitmaps, if the image has one, or what is wrong with what the header says of it. */
   readonly bitmapDirectory: DirectoryPlace | BlockError | undefined;
+  /** Where the data of the header extension is that leads to it, in bytes, if there is one. */
+  readonly bitmapsExtensionOffset: number;
   /** Other regions that the header names, such as an encryption header. */
   readonly otherRegions: readonly Region[];
 }
@@ -58,6 +60,8 @@ export class CheckedImage {
   readonly tableUses: ClusterReferences;
   /** The same for the active L1 table alone. */
   readonly activeUses: ClusterReferences;
+  /** How many other tables of offsets lie in a cluster: L1 tables of snapshots, tables of bitmaps. */
+  readonly otherTables: ClusterReferences;
   /** With external data: the index of the last L1 entry that leads to the L2 table in a cluster. */
   readonly l1Indexes = new Map<number, number>();
   allocatedClusters = 0;
@@ -89,6 +93,7 @@ export class CheckedImage {
     this.references = new ClusterReferences(this.fileClusters);
     this.tableUses = new ClusterReferences(this.fileClusters);
     this.activeUses = new ClusterReferences(this.fileClusters);
+    this.otherTables = new ClusterReferences(this.fileClusters);
     this.dropsBitmaps = fix === 'all' && options.keepsBitmaps !== true;
     this.#progress = options.progress;
   }
@@ -140,6 +145,19 @@ export class CheckedImage {
     }
     const last = this.clusterOf(offset + length - 1);
     for (let cluster = this.clusterOf(offset); cluster <= last; cluster++) this.references.add(cluster, times);
+    return true;
+  }
+
+  /**
+   * Counts a table of offsets that is neither the active L1 table nor an L2 table.
+   *
+   * @returns as `refer`
+   */
+  referTable(offset: number, entries: number, times: 1 | -1 = 1): boolean {
+    const length = entries * ENTRY_LENGTH;
+    if (!this.refer(offset, length, times)) return false;
+    const end = Math.ceil((offset + length) / this.clusterSize);
+    for (let cluster = this.clusterOf(offset); cluster < end; cluster++) this.otherTables.add(cluster, times);
     return true;
   }
 

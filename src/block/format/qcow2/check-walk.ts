@@ -8,7 +8,7 @@ import type { Co } from '../../co.ts';
 import { entryOffset, entryText, type CheckedImage } from './check-image.ts';
 import type { SnapshotL1 } from './check-snapshots.ts';
 import { NO_BITS, type SubclusterBits } from './l2-entry.ts';
-import { walkBitmaps } from './check-bitmaps.ts';
+import { walkBitmaps, type BitmapRepair } from './check-bitmaps.ts';
 import {
   ENTRY_COPIED,
   ENTRY_LENGTH,
@@ -21,8 +21,12 @@ import {
 } from './layout.ts';
 import { compressedRegion } from './l2-entry.ts';
 
-/** Counts all references but those of the refcount structures and the snapshot table itself. */
-export function* walkReferences(image: CheckedImage, snapshots: readonly SnapshotL1[]): Co<void> {
+/**
+ * Counts all references but those of the refcount structures and the snapshot table itself.
+ *
+ * @returns what a repair is to do with the bitmaps when everything is counted
+ */
+export function* walkReferences(image: CheckedImage, snapshots: readonly SnapshotL1[]): Co<BitmapRepair | undefined> {
   const { tables } = image;
   image.refer(0, tables.clusterSize);
   for (const { offset, length } of tables.otherRegions) image.refer(offset, length);
@@ -36,11 +40,12 @@ export function* walkReferences(image: CheckedImage, snapshots: readonly Snapsho
     else image.findings.corruption(`ERROR snapshot ${name}: the L1 tables of the snapshots overlap`, l1Offset);
   }
   yield* walkL2Tables(image);
-  yield* walkBitmaps(image);
+  return yield* walkBitmaps(image);
 }
 
 function* walkL1(image: CheckedImage, offset: number, entries: number, active: boolean): Co<void> {
-  image.refer(offset, entries * ENTRY_LENGTH);
+  if (active) image.refer(offset, entries * ENTRY_LENGTH);
+  else image.referTable(offset, entries);
   yield* image.eachPiece(offset, entries, (piece, first, count) => {
     for (let index = 0; index < count; index++) {
       const high = piece.getUint32(index * 8);

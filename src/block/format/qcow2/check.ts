@@ -4,12 +4,13 @@
  *
  * A repair raises and lowers refcounts, mends flags, drops reservations of space where none can be, and builds the refcount
  * structures anew when they are broken. It never moves or drops data: what is not in the file is not mended. Dirty
- * bitmaps that are broken are dropped, all of them, as the image could not be written with them.
+ * bitmaps that are broken are dropped, as the image could not be written with them; the others stay.
  */
 import { settle, type Co } from '../../co.ts';
 import type { BlockChild, CheckFix, CheckResult } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
-import { directoryPlace } from './bitmap-directory.ts';
+import { directoryPlace, encodeExtension } from './bitmap-directory.ts';
+import { rewriteBitmaps } from './check-bitmap-repair.ts';
 import { checkCopiedFlags } from './check-copied.ts';
 import { CheckFindings } from '../shared/check-findings.ts';
 import { CheckedImage, type CheckedTables, type CheckOptions, type Region } from './check-image.ts';
@@ -18,7 +19,7 @@ import { rebuildRefcounts } from './check-rebuild.ts';
 import { rewriteSnapshots } from './check-snapshot-repair.ts';
 import { scanSnapshots } from './check-snapshots.ts';
 import { walkReferences } from './check-walk.ts';
-import { findExtension } from './extensions.ts';
+import { extensionOffset, findExtension, withExtension } from './extensions.ts';
 import { clusterSizeOf, encodeFields, hasDataFile, l2EntryLengthOf, type Qcow2Header } from './header.ts';
 import { AUTOCLEAR_BITMAPS, EXTENSION, FIELD, INCOMPATIBLE_CORRUPT, INCOMPATIBLE_DIRTY } from './layout.ts';
 
@@ -47,9 +48,10 @@ export function* checkImage(
   const image = new CheckedImage(file, tables, fix, options);
   const snapshots = yield* scanSnapshots(image);
   if (snapshots === undefined) return { result: resultOf(image), header };
-  yield* walkReferences(image, snapshots.l1Tables);
+  const bitmaps = yield* walkReferences(image, snapshots.l1Tables);
   const structure = yield* walkRefcountStructures(image, 1);
   yield* rewriteSnapshots(image, snapshots);
+  yield* rewriteBitmaps(image, bitmaps);
   const { isOne } = yield* settleRefcounts(image, structure);
   if (fix !== 'none') yield* settle(file.flush());
   yield* checkCopiedFlags(image, { isOne });
@@ -57,8 +59,7 @@ export function* checkImage(
   yield* settle(file.flush());
   const { refcountTableOffset, refcountTableClusters, snapshotsOffset, snapshotCount: nbSnapshots } = image.tables;
   const moved = { refcountTableOffset, refcountTableClusters, snapshotsOffset, nbSnapshots };
-  const dropped = image.tables.bitmapDirectory === tables.bitmapDirectory ? 0n : AUTOCLEAR_BITMAPS;
-  const repaired = { ...header, ...moved, autoclearFeatures: header.autoclearFeatures & ~dropped };
+  const repaired = { ...withBitmaps(header, image.tables, tables), ...moved };
   const sound = image.findings.errors === 0 && image.findings.corruptions === 0;
   return { result: resultOf(image), header: sound ? yield* markClean(file, repaired) : repaired };
 }
@@ -128,6 +129,14 @@ function* settleByRebuilding(image: CheckedImage, structure: CheckFindings, befo
   return after;
 }
 
+/** A header with the bitmap directory that a repair has left. */
+function withBitmaps(header: Qcow2Header, { bitmapDirectory: now }: CheckedTables, before: CheckedTables): Qcow2Header {
+  if (now === before.bitmapDirectory || now instanceof BlockError) return header;
+  if (now === undefined) return { ...header, autoclearFeatures: header.autoclearFeatures & ~AUTOCLEAR_BITMAPS };
+  const extensions = withExtension(header.extensions, EXTENSION.bitmaps, encodeExtension(now), 'last');
+  return { ...header, extensions };
+}
+
 /** Clears the bits that say that something is wrong. */
 function* markClean(file: BlockChild, header: Qcow2Header): Co<Qcow2Header> {
   const marks = INCOMPATIBLE_DIRTY | INCOMPATIBLE_CORRUPT;
@@ -161,6 +170,7 @@ function tablesOf(header: Qcow2Header): CheckedTables {
     snapshotsOffset: header.snapshotsOffset,
     snapshotCount: header.nbSnapshots,
     bitmapDirectory: bitmapDirectoryOf(header),
+    bitmapsExtensionOffset: header.headerLength + (extensionOffset(header.extensions, EXTENSION.bitmaps) ?? 0),
     otherRegions,
   };
 }

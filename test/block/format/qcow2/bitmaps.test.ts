@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { startAsync } from '../../../../src/block/co.ts';
 import { BlockError } from '../../../../src/block/error.ts';
 import { extensionOffset } from '../../../../src/block/format/qcow2/extensions.ts';
-import { decodeHeader } from '../../../../src/block/format/qcow2/header.ts';
+import { decodeHeader, encodeHeader } from '../../../../src/block/format/qcow2/header.ts';
 import {
   AUTOCLEAR_BITMAPS,
   BITMAP_ENTRY_LENGTH,
@@ -17,9 +17,11 @@ import {
 import { addBitmap, changeBitmap, copyBitmaps, listBitmaps, removeBitmap } from '../../../../src/block/image/bitmap.ts';
 import { applySnapshot, createSnapshot } from '../../../../src/block/image/snapshot.ts';
 import { FailingStorage } from '../../../support/failing-storage.ts';
+import { powerCuts } from '../../../support/power-cut.ts';
 import { checkFile, checkStorage, expectSound } from '../../../support/qcow2-check.ts';
 import { Qcow2File } from '../../../support/qcow2-file.ts';
 import { makeQcow2, openQcow2 } from '../../../support/qcow2-session.ts';
+import { Random } from '../../../support/random.ts';
 import { LastingStorage, type OpenedDisk } from '../../../support/scenario.ts';
 import type { SparseBytes } from '../../../support/sparse-bytes.ts';
 
@@ -60,7 +62,7 @@ async function reopened(file: Qcow2File, work: (opened: OpenedDisk) => Promise<u
 }
 
 function extensionPlace({ bytes }: Qcow2File): number {
-  const header = decodeHeader(bytes.toBytes().subarray(0, 512), bytes.length)!;
+  const header = decodeHeader(bytes.toBytes().subarray(0, 4096), bytes.length)!;
   return header.headerLength + extensionOffset(header.extensions, EXTENSION.bitmaps)!;
 }
 
@@ -237,7 +239,9 @@ describe('broken bitmaps', () => {
   const entry = (file: Qcow2File, field: keyof typeof BITMAP_FIELD): number =>
     directoryPlace(file) + BITMAP_FIELD[field];
   const table = (file: Qcow2File): number => Number(file.uint64(entry(file, 'tableOffset')));
-  const damages: Readonly<Record<string, (file: Qcow2File) => unknown>> = {
+  type Damages = Readonly<Record<string, (file: Qcow2File) => unknown>>;
+  /** To the directory: no bitmap can be told from the others. */
+  const directoryDamages: Damages = {
     'no bitmaps in the extension': (file) => file.setUint32(extensionPlace(file), 0),
     'too many bitmaps': (file) => file.setUint32(extensionPlace(file), 65_536),
     'more bitmaps than said': (file) => file.setUint32(extensionPlace(file), 1),
@@ -249,20 +253,24 @@ describe('broken bitmaps', () => {
       file.setUint64(extensionPlace(file) + BITMAPS_FIELD.directoryOffset, 2 ** 40),
     'a directory that is too long': (file) =>
       file.setUint64(extensionPlace(file) + BITMAPS_FIELD.directorySize, 2 ** 30),
+    'no name': (file) => file.setUint32(entry(file, 'type'), 0x01_0c_00_00),
+    'extra data without an end': (file) => file.setUint32(entry(file, 'extraDataSize'), 0xffff_fff8),
+  };
+  /** To the bitmap `a` alone. */
+  const bitmapDamages: Damages = {
     'an unknown type': (file) => file.setUint32(entry(file, 'type'), 0x02_0c_00_01),
     'an unknown flag': (file) => file.setUint32(entry(file, 'flags'), 8),
     'a granularity of 2^40': (file) => file.setUint32(entry(file, 'type'), 0x01_28_00_01),
-    'no name': (file) => file.setUint32(entry(file, 'type'), 0x01_0c_00_00),
-    'extra data without an end': (file) => file.setUint32(entry(file, 'extraDataSize'), 0xffff_fff8),
     'a table of another length': (file) => file.setUint32(entry(file, 'tableSize'), 7),
     'a table in the header': (file) => file.setUint64(entry(file, 'tableOffset'), 0),
     'a table outside the file': (file) => file.setUint64(entry(file, 'tableOffset'), 2 ** 50),
-    'the same name twice': (file) =>
-      file.bytes.write(directoryPlace(file) + 32 + BITMAP_ENTRY_LENGTH, Uint8Array.of(0x61)),
     'a table entry with reserved bits': (file) => file.setUint64(table(file), 2n ** 60n),
     'a table entry outside the file': (file) => file.setUint64(table(file), 2n ** 40n),
     'a table entry with an offset that is all ones': (file) => file.setUint64(table(file), 0x201),
   };
+  const sameName: Damages[string] = (file) =>
+    file.bytes.write(directoryPlace(file) + 32 + BITMAP_ENTRY_LENGTH, Uint8Array.of(0x61));
+  const damages: Damages = { ...directoryDamages, ...bitmapDamages, 'the same name twice': sameName };
 
   it.each(Object.entries(damages))('are refused where the image is to be written: %s', async (_what, damage) => {
     const file = await withBitmaps();
@@ -285,8 +293,53 @@ describe('broken bitmaps', () => {
     );
   });
 
-  it.each(Object.entries(damages))(
-    'are dropped by a repair, and the image takes writes again: %s',
+  it.each(Object.entries(bitmapDamages))(
+    'are dropped by name by a repair, and the others stay: %s',
+    async (_what, damage) => {
+      const file = await withBitmaps();
+      damage(file);
+      const storage = storageOf(file);
+      const { result } = await checkStorage(storage, 'all');
+      expect(result).toMatchObject({ corruptions: 0, checkErrors: 0, leaks: 0, corruptionsFixed: 1 });
+      expect(result.findings[0]!.message).toMatch(/^Dropping the dirty bitmap '.?', which is broken: /);
+      const again = await checkStorage(storage, 'all');
+      expect(again.result).toMatchObject({ corruptionsFixed: 0, leaksFixed: 0, findings: [] });
+      await use(storage, async ({ disk }) => {
+        expect((await startAsync(listBitmaps(disk.node))).map(({ name }) => name)).toEqual(['b']);
+        const bitmap = disk.node.bitmaps.require('b');
+        expect([bitmap.inconsistent, bitmap.isDirty(64 * KiB), bitmap.isDirty(0)]).toEqual([false, true, false]);
+      });
+      expectSound(await checkFile(storage.content), 'after it was open', 'forbidden');
+    },
+  );
+
+  it('of one name are dropped both: which is the right one nobody knows', async () => {
+    const file = await withBitmaps();
+    sameName(file);
+    const storage = storageOf(file);
+    const { result } = await checkStorage(storage, 'all');
+    expect(result).toMatchObject({ corruptions: 0, checkErrors: 0, leaks: 0, corruptionsFixed: 2 });
+    await use(storage, async ({ disk }) => expect(await startAsync(listBitmaps(disk.node))).toEqual([]));
+    expectSound(await checkFile(storage.content), 'after it was open', 'forbidden');
+  });
+
+  it('with a header extension that goes across a sector are dropped by name too', async () => {
+    const file = await withBitmaps({ cluster_size: 4096 });
+    const header = decodeHeader(file.bytes.toBytes().subarray(0, 4096), file.bytes.length)!;
+    const unknown = { type: 0x1234_5678, data: new Uint8Array((2 * 512 - 24 - (extensionPlace(file) % 512)) % 512) };
+    file.bytes.write(0, encodeHeader({ ...header, extensions: [unknown, ...header.extensions] }));
+    expect((extensionPlace(file) % 512) + 24).toBeGreaterThan(512);
+    bitmapDamages['an unknown flag']!(file);
+    const storage = storageOf(file);
+    const { result } = await checkStorage(storage, 'all');
+    expect(result).toMatchObject({ corruptions: 0, checkErrors: 0, leaks: 0, corruptionsFixed: 1 });
+    await use(storage, async ({ disk }) => {
+      expect((await startAsync(listBitmaps(disk.node))).map(({ name }) => name)).toEqual(['b']);
+    });
+  });
+
+  it.each(Object.entries(directoryDamages))(
+    'are dropped by a repair, all of them, and the image takes writes again: %s',
     async (_what, damage) => {
       const file = await withBitmaps();
       damage(file);
@@ -315,10 +368,10 @@ describe('broken bitmaps', () => {
     expect(file.uint64(FIELD.autoclearFeatures) & AUTOCLEAR_BITMAPS).toBe(AUTOCLEAR_BITMAPS);
   });
 
-  it('are there, or gone without a trace, when the n-th request of a repair fails', async () => {
+  it('are there, or gone without a trace, and the others stay, when the n-th request of a repair fails', async () => {
     for (let nth = 1; ; nth++) {
       const file = await withBitmaps();
-      damages['no name']!(file);
+      bitmapDamages['an unknown type']!(file);
       const storage = storageOf(file);
       const failing = new FailingStorage(storage, { verbs: ['write', 'flush'], nth, times: 1, kind: 'io' });
       const failed = await checkStorage(failing, 'all').then(
@@ -329,9 +382,30 @@ describe('broken bitmaps', () => {
       expect(failed, `request ${nth}`).toMatchObject({ kind: 'io' });
       const { result } = await checkStorage(storage, 'all');
       expect(result, `request ${nth}`).toMatchObject({ corruptions: 0, checkErrors: 0, leaks: 0 });
-      await use(storage, ({ disk }) => Promise.resolve(disk.write(0, new Uint8Array(512))));
+      await use(storage, async ({ disk }) => {
+        expect((await startAsync(listBitmaps(disk.node))).map(({ name }) => name)).toEqual(['b']);
+        await disk.write(0, new Uint8Array(512));
+      });
       expectSound(await checkFile(storage.content), `request ${nth}`, 'forbidden');
     }
+  });
+
+  it('are gone, and the others there, whenever the power is cut in a repair that is repeated', async () => {
+    const file = await withBitmaps();
+    bitmapDamages['a table entry outside the file']!(file);
+    const storage = storageOf(file);
+    await checkStorage(storage, 'all');
+    let cuts = 0;
+    for (const cut of powerCuts(storage, { random: new Random(5), samples: 2 })) {
+      const after = new LastingStorage({ initial: cut.content });
+      const { result } = await checkStorage(after, 'all');
+      expect(result, cut.description).toMatchObject({ corruptions: 0, checkErrors: 0, leaks: 0 });
+      await use(after, async ({ disk }) => {
+        expect((await startAsync(listBitmaps(disk.node))).map(({ name }) => name)).toEqual(['b']);
+      });
+      cuts++;
+    }
+    expect(cuts).toBeGreaterThan(5);
   });
 
   it('do not fill the memory when many tables lead to one cluster', async () => {
