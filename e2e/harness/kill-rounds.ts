@@ -237,6 +237,7 @@ class WatchedWork {
         return undefined;
       case 'resize':
       case 'reopen':
+      case 'empty':
       case 'snapshot':
       case 'apply':
       case 'delete':

@@ -46,6 +46,7 @@ async function performOn(disk: Disk, operation: Operation): Promise<void> {
     case 'compress':
     case 'resize':
     case 'reopen':
+    case 'empty':
     case 'snapshot':
     case 'apply':
     case 'delete':

@@ -1,6 +1,12 @@
 import { expect, it } from 'vitest';
 import { amendSubject, bitmapSubject } from '../support/qcow2-bitmap-subject.ts';
-import { compressedSubject, extendedL2Subject, qcow2Subject, snapshotSubject } from '../support/qcow2-scenario.ts';
+import {
+  compressedSubject,
+  emptiedSubject,
+  extendedL2Subject,
+  qcow2Subject,
+  snapshotSubject,
+} from '../support/qcow2-scenario.ts';
 import { runPowerCuts } from '../simulation/power-cuts.ts';
 import { decodeHeader } from '../../src/block/format/qcow2/header.ts';
 import { INCOMPATIBLE_DIRTY } from '../../src/block/format/qcow2/layout.ts';
@@ -29,8 +35,8 @@ async function expectSoundForQemu(subject: Subject, folder: TemporaryFolder, con
 
 const cases = [
   ...[101, 102, 103, 104, 105].map((seed) => ({ subject: qcow2Subject, seed })),
-  ...[extendedL2Subject, snapshotSubject, compressedSubject, bitmapSubject, amendSubject].flatMap((subject) =>
-    [111, 112].map((seed) => ({ subject, seed })),
+  ...[extendedL2Subject, snapshotSubject, compressedSubject, bitmapSubject, amendSubject, emptiedSubject].flatMap(
+    (subject) => [111, 112].map((seed) => ({ subject, seed })),
   ),
 ].map((one) => ({ ...one, name: one.subject.name }));
 

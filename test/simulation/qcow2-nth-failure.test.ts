@@ -3,6 +3,7 @@ import { everythingSubject } from '../support/qcow2-everything.ts';
 import {
   compressedSubject,
   dataFileSubject,
+  emptiedSubject,
   extendedL2Subject,
   qcow2Subject,
   snapshotSubject,
@@ -31,6 +32,10 @@ it.each([1, 2, 3])('the same with an external data file: seed %i', async (seed) 
 
 it.each([1, 2, 3, 4])('the same with compressed writes: seed %i', async (seed) => {
   expect((await runNthFailures(compressedSubject, seed))['runs']).toBeGreaterThan(10);
+});
+
+it.each([1, 2, 3])('the same, emptied: seed %i', async (seed) => {
+  expect((await runNthFailures(emptiedSubject, seed))['runs']).toBeGreaterThan(10);
 });
 
 it('is noticed when a storage answers and does nothing', async () => {

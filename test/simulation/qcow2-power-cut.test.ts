@@ -3,6 +3,7 @@ import { everythingSubject } from '../support/qcow2-everything.ts';
 import {
   compressedSubject,
   dataFileSubject,
+  emptiedSubject,
   encryptedSubject,
   extendedL2Subject,
   qcow2Subject,
@@ -29,6 +30,10 @@ describe('power cuts at every point of a workload on a qcow2 disk', () => {
 
   it.each([1, 2, 3, 4, 5, 6])('the same with compressed writes: seed %i', async (seed) => {
     expect((await runPowerCuts(compressedSubject, seed))['cuts']).toBeGreaterThan(20);
+  });
+
+  it.each([1, 2, 3, 4])('the same, emptied: seed %i', async (seed) => {
+    expect((await runPowerCuts(emptiedSubject, seed, { stride: 2 }))['cuts']).toBeGreaterThan(20);
   });
 
   it.each([1, 2])('the same, encrypted: seed %i', async (seed) => {

@@ -145,6 +145,16 @@ export class DiskModel {
     };
   }
 
+  /** Every sector shows what the backing file holds. */
+  makeEmpty(label: string): PendingChange {
+    const largest = Math.max(...this.#sizes.map((known) => known.size));
+    const events: SectorEvent[] = [];
+    this.#eachSector(0, largest, (sector) =>
+      events.push(this.#add(sector, sectorOf(this.#below, sector), label, false)),
+    );
+    return this.#pending(events);
+  }
+
   /** The disk was closed and opened again without what was not flushed being written: any of it may be lost. */
   lostUnflushed(): void {
     const stable = this.#stableTick(Number.POSITIVE_INFINITY);

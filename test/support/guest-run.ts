@@ -17,6 +17,8 @@ export interface GuestDisk {
   discard(offset: number, length: number): MaybePromise<void>;
   flush(): MaybePromise<void>;
   resize(size: number): Promise<void>;
+  /** Gives every cluster back. */
+  makeEmpty(): Promise<void>;
   /** Missing: the format has none. */
   readonly snapshots?: GuestSnapshots;
   /** Closes it and opens it again; the disk from then on. */
@@ -79,7 +81,7 @@ function throwUnlessRefused(error: unknown): void {
   if (!(error instanceof BlockError) || error.kind !== 'unsupported') throw error;
 }
 
-const ALONE: ReadonlySet<Verb> = new Set(['reopen', 'resize', 'snapshot', 'apply', 'delete']);
+const ALONE: ReadonlySet<Verb> = new Set(['reopen', 'resize', 'empty', 'snapshot', 'apply', 'delete']);
 
 async function reopen(
   disk: GuestDisk,
@@ -147,6 +149,8 @@ function beginInModel(model: DiskModel, operation: Operation, size: number): Pen
       return model.discard(operation.offset, operation.length, label);
     case 'resize':
       return model.resize(operation.size, label);
+    case 'empty':
+      return model.makeEmpty(label);
     case 'flush':
     case 'reopen':
     case 'read':
@@ -170,6 +174,8 @@ async function performOn(disk: GuestDisk, operation: Operation): Promise<void> {
       return await disk.discard(operation.offset, operation.length);
     case 'resize':
       return await disk.resize(operation.size);
+    case 'empty':
+      return await disk.makeEmpty();
     case 'flush':
       return await disk.flush();
     case 'read':

@@ -94,6 +94,7 @@ function noting(guest: GuestDisk, granules: Set<number>, granularity: number): G
     read: (offset, buffer) => guest.read(offset, buffer),
     flush: () => guest.flush(),
     resize: (size) => guest.resize(size),
+    makeEmpty: () => guest.makeEmpty(),
     close: () => guest.close(),
     reopen: () => guest.reopen(),
     write: (offset, data, fua) => {

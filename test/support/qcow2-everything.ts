@@ -4,6 +4,7 @@ import {
   chooseScenario,
   compressedSubject,
   dataFileSubject,
+  emptiedSubject,
   encryptedSubject,
   extendedL2Subject,
   type Features,
@@ -62,5 +63,7 @@ export function qcow2SubjectFor(seed: number): Subject {
     encryptedSubject,
   ];
   const random = new Random(seed).fork();
-  return random.chance(0.5) ? everythingSubject : random.pick(alone);
+  if (random.chance(0.5)) return everythingSubject;
+  const subject = random.pick(alone);
+  return subject === qcow2Subject && random.chance(0.5) ? emptiedSubject : subject;
 }

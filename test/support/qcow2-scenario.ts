@@ -180,6 +180,17 @@ export const extendedL2Subject: Subject = {
   choose: (random, choice) => chooseScenario(random, choice, { extended: true }),
 };
 
+/** The same, emptied again and again, as commits leave an overlay. */
+export const emptiedSubject: Subject = {
+  ...qcow2Subject,
+  name: 'qcow2, emptied',
+  choose: (random, choice) => {
+    const compressed = random.chance(0.3);
+    const weights = { ...(compressed ? COMPRESSING : MANY_CHANGES), reopen: 2, empty: 3 };
+    return chooseScenario(random, { ...choice, weights }, { compressed });
+  },
+};
+
 /** The same with internal snapshots. */
 export const snapshotSubject: Subject = {
   ...qcow2Subject,

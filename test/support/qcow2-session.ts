@@ -116,7 +116,8 @@ export class Qcow2Session {
       case 'snapshot':
       case 'apply':
       case 'delete':
-        throw new Error('a session has no snapshots');
+      case 'empty':
+        throw new Error(`a session cannot do '${operation.verb}'`);
       case 'resize':
         return this.#change(this.model.resize(operation.size, label), () => this.disk.resize(operation.size));
     }

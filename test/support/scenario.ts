@@ -1,9 +1,10 @@
 /** What a simulation works on: an image, chosen by seed, and what a guest does to it. The same for every format. */
-import { settle, startAsync } from '../../src/block/co.ts';
+import { settle, startAsync, type Co } from '../../src/block/co.ts';
 import type { CreateContext, FormatDriver, Storage } from '../../src/block/driver.ts';
 import { raw } from '../../src/block/format/raw/driver.ts';
 import type { BlockBackend } from '../../src/block/graph/backend.ts';
 import { BlockGraph } from '../../src/block/graph/graph.ts';
+import type { ImageNode } from '../../src/block/graph/image-node.ts';
 import type { OpenPolicy } from '../../src/block/graph/opener.ts';
 import { SECTOR_SIZE } from '../../src/block/limits.ts';
 import { parseOptions } from '../../src/block/options.ts';
@@ -195,12 +196,20 @@ export function guestDisk(
     discard: (offset, length) => disk.discard(offset, length),
     flush: () => disk.flush(),
     resize: async (size) => disk.resize(size),
+    makeEmpty: () => startAsync(emptyDisk({ graph, disk })),
     close: () => graph.close(disk),
     reopen: async () => {
       await graph.close(disk);
       return reopen();
     },
   };
+}
+
+/** As a commit leaves an overlay. */
+function* emptyDisk({ graph, disk }: OpenedDisk): Co<void> {
+  const { image } = disk.node as ImageNode;
+  yield* graph.drained(disk.node, () => settle(image.makeEmpty!()));
+  graph.clock.generation++;
 }
 
 /** The backing file of a scenario, as a storage. */

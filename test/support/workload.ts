@@ -6,7 +6,7 @@ export type Operation = { readonly id: number } & (
   | { readonly verb: 'write' | 'compress'; readonly offset: number; readonly length: number; readonly fua: boolean }
   | { readonly verb: 'zero'; readonly offset: number; readonly length: number; readonly unmap: boolean }
   | { readonly verb: 'discard' | 'read'; readonly offset: number; readonly length: number }
-  | { readonly verb: 'flush' | 'reopen' }
+  | { readonly verb: 'flush' | 'reopen' | 'empty' }
   | { readonly verb: 'resize'; readonly size: number }
   /** `which`: the number of a snapshot among those that there are, counted round and round. */
   | { readonly verb: 'snapshot' | 'apply' | 'delete'; readonly which: number }
@@ -45,7 +45,7 @@ export function generateWorkload(options: WorkloadOptions): Operation[] {
   let { size } = options;
   for (let id = 1; id <= count; id++) {
     const verb = random.weighted(weights);
-    if (verb === 'flush' || verb === 'reopen') {
+    if (verb === 'flush' || verb === 'reopen' || verb === 'empty') {
       operations.push({ id, verb });
     } else if (verb === 'resize') {
       const [low, high] = options.sizes ?? [size, size];
@@ -116,6 +116,7 @@ export function printOperation(operation: Operation): string {
       return `${operation.verb} ${operation.which}`;
     case 'flush':
     case 'reopen':
+    case 'empty':
       return operation.verb;
   }
 }

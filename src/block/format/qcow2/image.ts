@@ -29,9 +29,10 @@ import { writeObstacle } from './features.ts';
 import { changeBackingFile, setBackingIdentity } from './header-change.ts';
 import { backingFileOf, backingFormatOf, backingIdentityOf, diskSizeOf, wholeSectors } from './header.ts';
 import { formatInfo } from './info.ts';
+import { makeEmpty } from './make-empty.ts';
 import { Mapper } from './map.ts';
 import type { Metadata } from './metadata.ts';
-import { makeEmpty, resize } from './resize.ts';
+import { resize } from './resize.ts';
 import { Qcow2Snapshots } from './snapshots.ts';
 import { readWholeTables } from './whole-tables.ts';
 import { discard, markZero } from './zero.ts';
@@ -131,7 +132,8 @@ export class Qcow2Image implements FormatImage {
   }
 
   makeEmpty(): MaybePromise<void> {
-    return start(makeEmpty(this.#metadata));
+    this.#compressed.forget();
+    return start(makeEmpty(this.#metadata, this.bitmaps.any));
   }
 
   setBackingIdentity(identity: string): MaybePromise<void> {

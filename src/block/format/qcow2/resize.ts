@@ -283,28 +283,13 @@ function* shrink(metadata: Metadata, newSize: number): Co<void> {
   });
 }
 
-function* zeroFrom(file: BlockChild, offset: number): Co<void> {
+/** Makes a file zero from an offset on. */
+export function* zeroFrom(file: BlockChild, offset: number): Co<void> {
   if (file.length > offset) yield* settle(file.writeZeroes(offset, file.length - offset, { mayUnmap: true }));
 }
 
-/** @see FormatImage.makeEmpty */
-export function* makeEmpty(metadata: Metadata): Co<void> {
-  metadata.assertWritable();
-  const { dataFile } = metadata.settings;
-  if (dataFile?.raw === true) {
-    yield* zeroFrom(dataFile.child, 0);
-    return;
-  }
-  metadata.file.event('empty_image_prepare');
-  yield* forgetBehind(metadata, 0);
-  yield* metadata.lock.run(function* () {
-    yield* metadata.writeBack();
-    yield* cutFile(metadata);
-  });
-}
-
 /** Takes out of use all that the tables hold for clusters that lie wholly behind a size. */
-function* forgetBehind(metadata: Metadata, size: number): Co<void> {
+export function* forgetBehind(metadata: Metadata, size: number): Co<void> {
   const { clusterSize, tableSpan } = metadata.geometry;
   const wholeTables = Math.ceil(size / tableSpan);
   const end = wholeTables * tableSpan;
@@ -350,7 +335,7 @@ function* collectClusters(metadata: Metadata, slice: number, into: number[]): Co
 }
 
 /** Cuts off what is free at the end of the file. */
-function* cutFile(metadata: Metadata): Co<void> {
+export function* cutFile(metadata: Metadata): Co<void> {
   const { allocator, file, geometry, refcounts } = metadata;
   const last = yield* refcounts.lastUsed(Math.ceil(file.length / geometry.clusterSize));
   const end = (last + 1) * geometry.clusterSize;

@@ -1,13 +1,17 @@
 /** Giving every cluster back: the backing file shows, snapshots stay, and QEMU finds nothing wrong. */
 import { describe, expect, it } from 'vitest';
 import { startAsync } from '../../../../src/block/co.ts';
+import { FIELD } from '../../../../src/block/format/qcow2/layout.ts';
 import type { ImageNode } from '../../../../src/block/graph/image-node.ts';
 import { createSnapshot, loadSnapshot } from '../../../../src/block/image/snapshot.ts';
-import { checkFile, expectSound } from '../../../support/qcow2-check.ts';
+import { CountingStorage } from '../../../support/counting-storage.ts';
+import { checkFile, checkStorage, expectSound } from '../../../support/qcow2-check.ts';
+import { Qcow2File } from '../../../support/qcow2-file.ts';
 import { makeQcow2, openQcow2, readDisk } from '../../../support/qcow2-session.ts';
 import { equalBytes, patternedBytes } from '../../../support/random.ts';
 import { LastingStorage } from '../../../support/scenario.ts';
 import { SimulatedStorage } from '../../../support/simulated-storage.ts';
+import type { SparseBytes } from '../../../support/sparse-bytes.ts';
 
 const KiB = 1024;
 const SIZE = 300 * KiB;
@@ -54,4 +58,64 @@ describe('make empty', () => {
     expect(equalBytes((await readDisk(reader.disk)).subarray(0, data.length), data)).toBe(true);
     await reader.graph.close(reader.disk);
   });
+
+  it('of a version 3 image leaves what a new one has, with few requests however much there was', async () => {
+    const requests: number[] = [];
+    for (const written of [1, 40]) {
+      const storage = new LastingStorage({ initial: await makeQcow2({ size: 96 * 2 ** 20, cluster_size: 4096 }) });
+      const fresh = storage.content.length;
+      const counting = new CountingStorage(storage);
+      const { graph, disk } = await openQcow2(counting);
+      // One L2 table each.
+      for (let table = 0; table < written; table++) await disk.write(table * 2 ** 21, new Uint8Array(4096).fill(1));
+      await disk.flush();
+      const before = { ...counting.counts };
+      await (disk.node as ImageNode).image.makeEmpty!();
+      requests.push(counting.counts.reads + counting.counts.writes - before.reads - before.writes);
+      expect(storage.content.length).toBe(fresh);
+      expectSound(await checkFile(storage.content), 'emptied', 'forbidden');
+      await disk.write(0, new Uint8Array(4096).fill(2));
+      await graph.close(disk);
+      expectSound(await checkFile(storage.content), 'written again', 'forbidden');
+    }
+    expect(requests[1]).toBe(requests[0]);
+    expect(requests[0]).toBeLessThan(10);
+  });
+
+  it('puts new tables beside an L1 table that lies where they would', async () => {
+    for (const offset of [1, 2, 3, 4, 5, 6]) {
+      const file = new Qcow2File(await makeQcow2({ size: 20 * 2 ** 20, cluster_size: 4096 }));
+      const storage = new LastingStorage({ initial: moveL1(file, offset) });
+      await checkStorage(storage, 'all');
+      expectSound(await checkFile(storage.content), `L1 table in cluster ${offset}`, 'forbidden');
+      const { graph, disk } = await openQcow2(storage);
+      for (const at of [0, 10 * 2 ** 20]) await disk.write(at, new Uint8Array(64 * KiB).fill(7));
+      await (disk.node as ImageNode).image.makeEmpty!();
+      expect((await readDisk(disk)).every((byte) => byte === 0)).toBe(true);
+      expectSound(await checkFile(storage.content), `emptied, from cluster ${offset}`, 'forbidden');
+      await disk.write(4096, new Uint8Array(64 * KiB).fill(8));
+      await graph.close(disk);
+      expect(storage.content.length).toBeLessThan(30 * 4096);
+      expectSound(await checkFile(storage.content), `written, from cluster ${offset}`, 'forbidden');
+    }
+  });
 });
+
+/** Puts the L1 table, of one cluster, into another cluster, and what is there into its own. A repair corrects the rest. */
+function moveL1(file: Qcow2File, cluster: number): SparseBytes {
+  const { clusterSize } = file;
+  const bytes = file.bytes.toBytes();
+  const grown = new Uint8Array(Math.max(bytes.length, (cluster + 1) * clusterSize));
+  grown.set(bytes);
+  const moved = new Qcow2File(grown);
+  const old = Number(file.uint64(FIELD.l1TableOffset));
+  const there = grown.slice(cluster * clusterSize, (cluster + 1) * clusterSize);
+  moved.bytes.write(cluster * clusterSize, grown.slice(old, old + clusterSize));
+  moved.bytes.write(old, there);
+  moved.setUint64(FIELD.l1TableOffset, cluster * clusterSize);
+  const table = Number(file.uint64(FIELD.refcountTableOffset));
+  const place = table === cluster * clusterSize ? old : table;
+  moved.setUint64(FIELD.refcountTableOffset, place);
+  if (Number(moved.uint64(place)) === cluster * clusterSize) moved.setUint64(place, old);
+  return moved.bytes;
+}
