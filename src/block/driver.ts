@@ -44,6 +44,19 @@ export interface FormatCapabilities {
   readonly compress: boolean;
 }
 
+/** What a format cannot do unless its driver says that it can. */
+export const NO_CAPABILITIES: FormatCapabilities = {
+  write: false,
+  create: false,
+  backing: false,
+  snapshots: false,
+  bitmaps: false,
+  check: false,
+  repair: false,
+  resize: false,
+  compress: false,
+};
+
 export interface FormatDriver<
   OpenSchema extends OptionSchema = OptionSchema,
   CreateSchema extends OptionSchema = OptionSchema,

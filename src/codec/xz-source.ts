@@ -3,7 +3,7 @@ import type * as XzLibrary from 'xz-decompress';
 import { settle, start, startAsync, type Co, type MaybePromise } from '../block/co.ts';
 import { BlockError } from '../block/error.ts';
 import type { ByteSource } from './byte-source.ts';
-import { wrongStream } from './errors.ts';
+import { streamTooLong, streamTooShort, wrongStream } from './errors.ts';
 
 type Controller = ReadableStreamDefaultController<Uint8Array>;
 type Reader = ReadableStreamDefaultReader<Uint8Array>;
@@ -65,6 +65,36 @@ export class XzSource implements ByteSource {
     const pull = (controller: Controller): Promise<void> => startAsync(this.#give(controller));
     return new XzReadableStream(new ReadableStream<Uint8Array>({ pull }, { highWaterMark: 0 })).getReader();
   }
+}
+
+/**
+ * Decompresses one stream that is in memory.
+ *
+ * @param output as long as the stream becomes
+ * @throws BlockError `corrupt` when it is broken or becomes anything else, `unsupported` where the library cannot be loaded
+ */
+export function* decompressXz(data: Uint8Array, output: Uint8Array): Co<void> {
+  let given = false;
+  const source = new XzSource({
+    next() {
+      if (given) return undefined;
+      given = true;
+      return data;
+    },
+  });
+  let done = 0;
+  try {
+    for (;;) {
+      const piece = yield* settle(source.next());
+      if (piece === undefined) break;
+      if (piece.length > output.length - done) throw streamTooLong('xz', output.length);
+      output.set(piece, done);
+      done += piece.length;
+    }
+  } finally {
+    yield* settle(source.close());
+  }
+  if (done < output.length) throw streamTooShort('xz', done, output.length);
 }
 
 /** A stream that failed has been let go of already, and why it failed was told. */

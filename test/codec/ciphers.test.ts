@@ -104,7 +104,7 @@ describe('initialisation vectors', () => {
   const key = new Uint8Array(32);
   const ivs = (name: 'plain' | 'plain64' | 'essiv', sector: number): string => {
     const bytes = new Uint8Array(32).fill(0xaa);
-    ivGenerator(name, key, 'sha256')(sector, bytes);
+    ivGenerator(name, key, 'sha256')(sector, bytes, 1);
     return toHex(bytes);
   };
 

@@ -86,19 +86,6 @@ describeWithCryptsetup(`LUKS beside cryptsetup${why}`, () => {
     await withDisk(options, (disk) => Promise.resolve(expect(disk.length).toBe(2 ** 20)));
   });
 
-  it('version 2 is refused by its name', async () => {
-    using folder = new TemporaryFolder();
-    const filename = emptyFile(folder.file('disk'), 20 * 2 ** 20);
-    cryptsetup('luksFormat', '--type', 'luks2', '--pbkdf', 'pbkdf2', ...FEW, filename, '-');
-    const opening = withDisk({ driver: 'luks', 'key-secret': 'first', file: { driver: 'file', filename } }, () =>
-      Promise.resolve(),
-    );
-    await expect(opening).rejects.toMatchObject({
-      kind: 'unsupported',
-      message: expect.stringContaining('LUKS version 2') as string,
-    });
-  });
-
   it('our detached header opens a disk', async () => {
     using folder = new TemporaryFolder();
     const header = folder.file('header');

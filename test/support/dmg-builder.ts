@@ -1,6 +1,6 @@
 /** Apple disk images made by hand: no program of Debian's writes them. */
 import { execFileSync } from 'node:child_process';
-import { deflateSync } from 'node:zlib';
+import { crc32, deflateSync } from 'node:zlib';
 import {
   CHUNK,
   CHUNK_ADC,
@@ -10,16 +10,19 @@ import {
   CHUNK_IGNORE,
   CHUNK_LENGTH,
   CHUNK_LZFSE,
+  CHUNK_LZMA,
   CHUNK_RAW,
   CHUNK_ZERO,
   CHUNK_ZLIB,
+  CHECKSUM,
+  CHECKSUM_CRC32,
   TABLE,
   TRAILER,
   TRAILER_LENGTH,
 } from '../../src/block/format/dmg/layout.ts';
 import { encodeAdc, lzfseMatches, lzfseStream } from './apple-codecs.ts';
 
-export type BuiltKind = 'zero' | 'ignore' | 'raw' | 'adc' | 'zlib' | 'bzip2' | 'lzfse';
+export type BuiltKind = 'zero' | 'ignore' | 'raw' | 'adc' | 'zlib' | 'bzip2' | 'lzfse' | 'lzma';
 
 const TYPES: Readonly<Record<BuiltKind, number>> = {
   zero: CHUNK_ZERO,
@@ -29,6 +32,7 @@ const TYPES: Readonly<Record<BuiltKind, number>> = {
   zlib: CHUNK_ZLIB,
   bzip2: CHUNK_BZIP2,
   lzfse: CHUNK_LZFSE,
+  lzma: CHUNK_LZMA,
 };
 
 const ENCODERS: Readonly<Record<BuiltKind, (data: Uint8Array) => Uint8Array>> = {
@@ -39,6 +43,7 @@ const ENCODERS: Readonly<Record<BuiltKind, (data: Uint8Array) => Uint8Array>> = 
   zlib: (data) => new Uint8Array(deflateSync(data)),
   bzip2: (data) => new Uint8Array(execFileSync('bzip2', ['-c'], { input: data })),
   lzfse: (data) => lzfseStream(lzfseMatches(data)),
+  lzma: (data) => new Uint8Array(execFileSync('xz', ['-c'], { input: data })),
 };
 
 export interface BuiltChunk {
@@ -84,7 +89,12 @@ export function buildDmg(partitions: readonly (readonly BuiltChunk[])[], as: 'pl
       return entry;
     });
     const rest = { sector: sector - first, sectors: 0, at: end - DATA_FORK - dataOffset, length: 0 };
-    return encodeTable(first, dataOffset, [{ type: CHUNK_COMMENT, ...rest }, ...entries, { type: CHUNK_END, ...rest }]);
+    const summed = chunks.filter(({ kind }) => kind !== 'ignore').map(({ data }) => data);
+    return encodeTable(first, dataOffset, crc32(Buffer.concat(summed)), [
+      { type: CHUNK_COMMENT, ...rest },
+      ...entries,
+      { type: CHUNK_END, ...rest },
+    ]);
   });
   const tableBytes = as === 'plist' ? plistOf(tables) : forkOf(tables);
   const trailer = new Uint8Array(TRAILER_LENGTH);
@@ -94,6 +104,7 @@ export function buildDmg(partitions: readonly (readonly BuiltChunk[])[], as: 'pl
   view.setUint32(TRAILER.headerSize, TRAILER_LENGTH);
   view.setBigUint64(TRAILER.dataForkOffset, BigInt(DATA_FORK));
   view.setBigUint64(TRAILER.dataForkLength, BigInt(end - DATA_FORK));
+  putCrc32(view, TRAILER.dataChecksum, crc32(Buffer.concat(parts.slice(1))));
   const at = as === 'plist' ? TRAILER.plistOffset : TRAILER.resourceForkOffset;
   view.setBigUint64(at, BigInt(end));
   view.setBigUint64(at + 8, BigInt(tableBytes.length));
@@ -116,7 +127,13 @@ interface Entry {
   readonly length: number;
 }
 
-function encodeTable(firstSector: number, dataOffset: number, entries: readonly Entry[]): Uint8Array {
+function putCrc32(view: DataView, at: number, sum: number): void {
+  view.setUint32(at + CHECKSUM.type, CHECKSUM_CRC32);
+  view.setUint32(at + CHECKSUM.bits, 32);
+  view.setUint32(at + CHECKSUM.value, sum);
+}
+
+function encodeTable(firstSector: number, dataOffset: number, sum: number, entries: readonly Entry[]): Uint8Array {
   const bytes = new Uint8Array(TABLE.chunks + entries.length * CHUNK_LENGTH);
   const view = new DataView(bytes.buffer);
   bytes.set(new TextEncoder().encode('mish'));
@@ -124,6 +141,7 @@ function encodeTable(firstSector: number, dataOffset: number, entries: readonly 
   view.setBigUint64(TABLE.firstSector, BigInt(firstSector));
   view.setBigUint64(16, BigInt(entries.at(-1)!.sector));
   view.setBigUint64(TABLE.dataOffset, BigInt(dataOffset));
+  putCrc32(view, TABLE.checksum, sum);
   view.setUint32(TABLE.chunkCount, entries.length);
   for (const [index, { type, sector, sectors, at, length }] of entries.entries()) {
     const place = TABLE.chunks + index * CHUNK_LENGTH;

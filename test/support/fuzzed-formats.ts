@@ -13,6 +13,7 @@ import {
 } from '../../src/block/crypto/luks/layout.ts';
 import { cdraw } from '../../src/block/format/cdraw/driver.ts';
 import { dmg } from '../../src/block/format/dmg/driver.ts';
+import { luks } from '../../src/block/format/luks/driver.ts';
 import { buildCdRaw } from './cdraw-builder.ts';
 import { buildDmg, type BuiltKind } from './dmg-builder.ts';
 import { compressibleBytes, patternedBytes, Random } from './random.ts';
@@ -22,6 +23,8 @@ import { vmdk } from '../../src/block/format/vmdk/driver.ts';
 import { SparseBytes } from './sparse-bytes.ts';
 import { makeBochs, makeCloop, sampleDisk } from './read-only-samples.ts';
 import { cowdExtent, descriptorText, seSparseExtent, withFooter } from './vmdk-fixture.ts';
+import { TEST_SECRET } from './driver-contexts.ts';
+import { buildLuks2, luks2Places, mendLuks2 } from './luks2-builder.ts';
 import { LastingStorage, makeImage, openDisk } from './scenario.ts';
 import { mendVhdx, vhdxPlaces } from './vhdx-damage.ts';
 import { testedFormats, type TestedFormat } from './tested-formats.ts';
@@ -127,6 +130,19 @@ export const fuzzedFormats: readonly FuzzedFormat[] = [
     ...(format.driver.name === 'vhdx' && { places: () => vhdxPlaces, mend: mendVhdx }),
   })),
   { driver: dmg, sample: dmgSample },
+  {
+    driver: luks,
+    name: 'luks, version 2',
+    sample: (random) =>
+      buildLuks2({
+        slots: [{ kdf: random.pick(['pbkdf2', 'argon2id', 'argon2i']) }],
+        sectorSize: random.pick([512, 4096]),
+        content: patternedBytes(1, 0, 65_536),
+      }),
+    open: { 'key-secret': TEST_SECRET },
+    places: () => luks2Places,
+    mend: mendLuks2,
+  },
   {
     driver: cdraw,
     sample: async () => buildCdRaw(patternedBytes(1, 0, 30_000), (sector) => (sector % 2 === 0 ? 'mode1' : 'form1')),

@@ -49,7 +49,7 @@ export class EncryptedChild implements BlockChild {
     return this.#child.synchronous;
   }
 
-  /** @param offset a multiple of 512, and so is the buffer's length */
+  /** @param offset where a sector begins, and the buffer's length is of whole sectors */
   read(offset: number, buffer: Uint8Array, flags: RequestFlags = NO_FLAGS): MaybePromise<void> {
     const sector = this.#sectorAt(offset, buffer.length);
     return chain(this.#child.read(offset, buffer, flags), () => this.#cipher.decrypt(sector, buffer));
@@ -113,7 +113,9 @@ export class EncryptedChild implements BlockChild {
   }
 
   #sectorAt(offset: number, length: number): number {
-    if (offset % SECTOR_SIZE === 0 && length % SECTOR_SIZE === 0) return (offset + this.#shift) / SECTOR_SIZE;
+    const { sectorSize } = this.#cipher;
+    const shifted = offset + this.#shift;
+    if (shifted % sectorSize === 0 && length % sectorSize === 0) return shifted / SECTOR_SIZE;
     throw new BlockError('internal', 'A request to encrypted data does not consist of whole sectors', {
       offset,
       length,

@@ -1,8 +1,11 @@
 /** What encrypts and decrypts sectors, and what stands in for it while the passphrase is not known. */
 import { BlockError } from '../error.ts';
+import { SECTOR_SIZE } from '../limits.ts';
 
 export interface VolumeCipher {
-  /** Encrypts whole sectors in place. @param sector number of the first one. @throws BlockError `passphrase-needed` */
+  /** Bytes that are encrypted as one: what is given is a multiple of it. */
+  readonly sectorSize: number;
+  /** Encrypts whole sectors in place. @param sector where the first one begins, in units of 512 bytes. @throws BlockError `passphrase-needed` */
   encrypt(sector: number, data: Uint8Array): void;
   decrypt(sector: number, data: Uint8Array): void;
 }
@@ -15,4 +18,4 @@ function refuse(): never {
 }
 
 /** An image can be looked at and checked without its passphrase. */
-export const lockedCipher: VolumeCipher = { encrypt: refuse, decrypt: refuse };
+export const lockedCipher: VolumeCipher = { sectorSize: SECTOR_SIZE, encrypt: refuse, decrypt: refuse };

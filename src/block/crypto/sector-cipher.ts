@@ -9,19 +9,36 @@ import type { VolumeCipher } from './locked.ts';
 /** What is worked on at once: the scratch memory of a mode is as large. */
 const CHUNK_BYTES = 64 * 1024;
 
+/** What only some volumes have otherwise. */
+export interface SectorLayout {
+  /** Bytes that are encrypted as one, a power of two. */
+  readonly sectorSize: number;
+  /** Added to the number of each sector before its vector is made of it. */
+  readonly ivTweak: number;
+}
+
 export class SectorCipher implements VolumeCipher {
+  readonly sectorSize: number;
+  readonly #ivTweak: number;
   readonly #coder: SectorCoder;
   readonly #generate: IvGenerator;
   readonly #ivs = new Uint8Array((CHUNK_BYTES / SECTOR_SIZE) * AES_BLOCK);
   #aligned: Uint8Array | undefined;
 
   /** @param key as long as `keyBytesOf` says. @throws BlockError `unsupported` for a hash that `essiv` cannot use */
-  constructor(spec: CipherSpec, key: Uint8Array) {
-    this.#coder = sectorCoder(spec.mode, key, SECTOR_SIZE);
+  constructor(spec: CipherSpec, key: Uint8Array, layout: Partial<SectorLayout> = {}) {
+    const { sectorSize = SECTOR_SIZE, ivTweak = 0 } = layout;
+    this.sectorSize = sectorSize;
+    this.#ivTweak = ivTweak;
+    this.#coder = sectorCoder(spec.mode, key, sectorSize);
     this.#generate = ivGenerator(spec.ivGenerator, key, spec.ivHash ?? 'sha256');
   }
 
-  /** Encrypts whole sectors in place. @param sector number of the first one */
+  /**
+   * Encrypts whole sectors in place.
+   *
+   * @param sector where the first one begins, in units of 512 bytes, however large sectors are: so dm-crypt counts them
+   */
   encrypt(sector: number, data: Uint8Array): void {
     this.#apply(sector, data, (chunk, ivs) => this.#coder.encrypt(chunk, ivs));
   }
@@ -33,8 +50,8 @@ export class SectorCipher implements VolumeCipher {
   #apply(sector: number, data: Uint8Array, code: (chunk: Uint8Array, ivs: Uint8Array) => void): void {
     for (let done = 0; done < data.length; done += CHUNK_BYTES) {
       const chunk = data.subarray(done, done + CHUNK_BYTES);
-      const ivs = this.#ivs.subarray(0, (chunk.length / SECTOR_SIZE) * AES_BLOCK);
-      this.#generate(sector + done / SECTOR_SIZE, ivs);
+      const ivs = this.#ivs.subarray(0, (chunk.length / this.sectorSize) * AES_BLOCK);
+      this.#generate(this.#ivTweak + sector + done / SECTOR_SIZE, ivs, this.sectorSize / SECTOR_SIZE);
       if (chunk.byteOffset % 4 === 0) {
         code(chunk, ivs);
         continue;

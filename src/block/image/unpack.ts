@@ -2,7 +2,6 @@
 import type { ByteSource } from '../../codec/byte-source.ts';
 import { crc32 } from '../../codec/crc32.ts';
 import { InflateSource } from '../../codec/inflate-source.ts';
-import { XzSource } from '../../codec/xz-source.ts';
 import { settle, type Co } from '../co.ts';
 import type { BlockChild, BlockdevOptions, Progress } from '../driver.ts';
 import { BlockError, withContext } from '../error.ts';
@@ -13,6 +12,7 @@ import { isZero } from '../io/buffers.ts';
 import { parseFilename } from '../registry.ts';
 import { findArchive, type Archive, type FoundArchive } from './archive/kind.ts';
 import { PackedFile } from './archive/packed-file.ts';
+import { XzStreams } from './archive/xz-streams.ts';
 import { METHOD_DEFLATE, METHOD_STORED, packedOffset } from './archive/zip.ts';
 import { makeImage, type MadeImage } from './create.ts';
 
@@ -39,7 +39,7 @@ export function* probeArchive(graph: BlockGraph, file: BlockdevOptions | string)
   return yield* withFile(graph, file, true, function* (child, filename) {
     const found = yield* findArchive(child, filename);
     if (found === undefined) return undefined;
-    const { entry: _entry, ...archive } = found;
+    const { entry: _entry, streams: _streams, ...archive } = found;
     return archive;
   });
 }
@@ -94,14 +94,19 @@ function* unpackInto(
 }
 
 interface OpenedSource {
-  readonly packed: PackedFile;
+  /** How far the file has been read. */
+  readonly packed: { readonly position: number };
   readonly unpacked: ByteSource;
 }
 
-function* openSource(file: BlockChild, { kind, entry }: FoundArchive): Co<OpenedSource> {
+function* openSource(file: BlockChild, { streams, entry }: FoundArchive): Co<OpenedSource> {
   if (entry === undefined) {
+    if (streams !== undefined) {
+      const unpacked = new XzStreams(file, streams);
+      return { packed: unpacked, unpacked };
+    }
     const packed = new PackedFile(file, 0, file.length);
-    return { packed, unpacked: kind === 'gzip' ? new InflateSource(packed, 'gzip') : new XzSource(packed) };
+    return { packed, unpacked: new InflateSource(packed, 'gzip') };
   }
   if (entry.encrypted) throw new BlockError('unsupported', `'${entry.name}' in the zip file is encrypted`);
   if (entry.method !== METHOD_STORED && entry.method !== METHOD_DEFLATE) {

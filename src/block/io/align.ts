@@ -4,6 +4,7 @@ import type { RequestFlags } from '../driver.ts';
 import type { BlockEvent } from '../events.ts';
 import { requestBuffers } from './buffers.ts';
 import type { RequestTracker } from './tracked.ts';
+import { roundUp } from '../../binary/round-up.ts';
 
 /** Reads and writes in whole blocks. */
 export interface BlockIo {
@@ -140,8 +141,4 @@ export class AlignedIo {
 export function wholeUnits(unit: number, position: number, end: number, virtualSize: number): number {
   if (position % unit !== 0) return 0;
   return end === virtualSize ? end - position : end - position - ((end - position) % unit);
-}
-
-function roundUp(value: number, alignment: number): number {
-  return value + ((alignment - (value % alignment)) % alignment);
 }

@@ -1,6 +1,7 @@
 /** What sizes v86's drives take, and how a disk of another size is fitted in. */
 
 import { BlockError } from '../../block/error.ts';
+import { roundUp } from '../../binary/round-up.ts';
 
 /** Where a disk goes. A CD has sectors of 2048 bytes; a floppy must have the size of one of v86's formats. */
 export type DriveMedia = 'disk' | 'cdrom' | 'floppy';
@@ -55,8 +56,4 @@ function floppySize(size: number): number {
     throw new BlockError('invalid', `A floppy has at most ${FLOPPY_KIB.at(-1)} KiB; this disk has ${size} bytes.`);
   }
   return kib * 1024;
-}
-
-function roundUp(size: number, unit: number): number {
-  return Math.ceil(size / unit) * unit;
 }

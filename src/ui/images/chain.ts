@@ -115,7 +115,12 @@ async function lookAt(spindle: Spindle, source: Source, format: string | undefin
   const options = inspected(known, source);
   const info = await inspect(spindle, options);
   // Who looks at an encrypted image wants to see its data sooner or later: a base's too.
-  if (info.encrypted) await unlock(spindle, source, () => inspected(known, source));
+  if (info.encrypted) {
+    // No passphrase opens an image of which it is known that it cannot be opened.
+    const problem = info['format-specific']?.data['problem'];
+    if (typeof problem === 'string') throw new BlockError('unsupported', problem);
+    await unlock(spindle, source, () => inspected(known, source));
+  }
   return { source, name: sourceName(source), format: known, probe, info };
 }
 

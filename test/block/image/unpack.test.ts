@@ -111,8 +111,14 @@ describe('unpacking', () => {
     same(await unpacked(new Uint8Array(Buffer.concat([...members, Buffer.alloc(700)]))));
   });
 
-  it('xz', async () => {
+  it('xz, with one stream and with several, and padding between and behind them', async () => {
     same(await unpacked(xz(IMAGE)));
+    const streams = [IMAGE.subarray(0, 9), new Uint8Array(), IMAGE.subarray(9, 400_000), IMAGE.subarray(400_000)].map(
+      xz,
+    );
+    same(await unpacked(new Uint8Array(Buffer.concat(streams))));
+    const padded = streams.flatMap((stream, index) => [stream, Buffer.alloc(index * 40_000)]);
+    same(await unpacked(new Uint8Array(Buffer.concat(padded))));
   });
 
   it('zip: packed, stored, with 64-bit sizes, and one file of several', async () => {
@@ -183,11 +189,16 @@ describe('unpacking', () => {
       /something else/,
     );
     const packedXz = xz(IMAGE);
-    await expect(unpacked(packedXz.subarray(0, packedXz.length >> 1))).rejects.toThrow(/no footer/);
+    await expect(unpacked(packedXz.subarray(0, (packedXz.length >> 3) * 4))).rejects.toThrow(/no footer/);
     // The end is right, and half of it is missing.
     const cut = Buffer.concat([packedXz.subarray(0, 5000), packedXz.subarray(-4000)]);
     await expect(unpacked(new Uint8Array(cut))).rejects.toMatchObject({ name: 'BlockError' });
-    await expect(unpacked(new Uint8Array(Buffer.concat([packedXz, packedXz])))).rejects.toThrow(/several streams/);
+    const behind = (...parts: Uint8Array[]) => unpacked(new Uint8Array(Buffer.concat(parts)));
+    await expect(behind(packedXz, Buffer.alloc(3))).rejects.toThrow(/no multiple of four/);
+    await expect(behind(packedXz, Buffer.from('more'))).rejects.toThrow(/something follows/);
+    await expect(behind(Buffer.alloc(4), packedXz)).rejects.toThrow(/no gzip, xz or zip/);
+    await expect(behind(packedXz.subarray(0, 40), packedXz)).rejects.toThrow(/no footer/);
+    await expect(behind(packedXz.subarray(0, 12), Buffer.alloc(100))).rejects.toThrow(/no footer|too short/);
     packedXz[packedXz.length >> 1]! ^= 0xff;
     await expect(unpacked(packedXz)).rejects.toMatchObject({ kind: 'corrupt' });
     const zipped = inZip('a', IMAGE.subarray(0, 5000));

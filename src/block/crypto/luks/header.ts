@@ -89,7 +89,12 @@ export function decodeHeader(bytes: Uint8Array, areaBytes: number, detached = fa
 }
 
 function text(bytes: Uint8Array, field: keyof typeof FIELD, length = NAME_BYTES): string {
-  const all = bytes.subarray(FIELD[field], FIELD[field] + length);
+  return textField(bytes, FIELD[field], length, field);
+}
+
+/** A text that ends with a zero. @throws BlockError `corrupt` when it does not end */
+export function textField(bytes: Uint8Array, at: number, length: number, field: string): string {
+  const all = bytes.subarray(at, at + length);
   const end = all.indexOf(0);
   if (end < 0) throw new BlockError('corrupt', `LUKS header field '${field}' does not end within its ${length} bytes`);
   return new TextDecoder().decode(all.subarray(0, end));

@@ -112,7 +112,7 @@ function fillRandom(bytes: Uint8Array<ArrayBuffer>): void {
 }
 
 /** Takes as long whatever the difference. */
-function isSame(first: Uint8Array, second: Uint8Array): boolean {
+export function isSame(first: Uint8Array, second: Uint8Array): boolean {
   let difference = first.length ^ second.length;
   for (let index = 0; index < first.length; index++) difference |= first[index]! ^ (second[index] ?? 0);
   return difference === 0;

@@ -4,7 +4,7 @@
  * Source: Bochs, Developers Guide, "redolog"; QEMU's behaviour.
  */
 import type { Co } from '../../co.ts';
-import type { FormatDriver, FormatImage, OpenContext } from '../../driver.ts';
+import { NO_CAPABILITIES, type FormatDriver, type FormatImage, type OpenContext } from '../../driver.ts';
 import { isHeader, readHeader } from './header.ts';
 import { BochsImage } from './image.ts';
 
@@ -13,17 +13,7 @@ const noOptions = {} as const;
 export const bochs: FormatDriver<typeof noOptions, typeof noOptions> = {
   kind: 'format',
   name: 'bochs',
-  capabilities: {
-    write: false,
-    create: false,
-    backing: false,
-    snapshots: false,
-    bitmaps: false,
-    check: false,
-    repair: false,
-    resize: false,
-    compress: false,
-  },
+  capabilities: NO_CAPABILITIES,
   openOptions: noOptions,
   createOptions: noOptions,
 

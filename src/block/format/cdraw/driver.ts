@@ -5,7 +5,7 @@
  * Source: see layout.ts.
  */
 import { settle, type Co } from '../../co.ts';
-import type { FormatDriver, FormatImage, OpenContext } from '../../driver.ts';
+import { NO_CAPABILITIES, type FormatDriver, type FormatImage, type OpenContext } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import { CdRawImage } from './image.ts';
 import { RAW_SECTOR } from './layout.ts';
@@ -14,17 +14,7 @@ import { addressOf, dataOffset, isSync } from './sector.ts';
 export const cdraw: FormatDriver<Record<string, never>, Record<string, never>> = {
   kind: 'format',
   name: 'cdraw',
-  capabilities: {
-    write: false,
-    create: false,
-    backing: false,
-    snapshots: false,
-    bitmaps: false,
-    check: false,
-    repair: false,
-    resize: false,
-    compress: false,
-  },
+  capabilities: NO_CAPABILITIES,
   openOptions: {},
   createOptions: {},
 

@@ -4,7 +4,7 @@
  * Source: cloop's README; the behaviour of QEMU and of `create_compressed_fs`.
  */
 import { settle, type Co } from '../../co.ts';
-import type { FormatDriver, FormatImage, OpenContext } from '../../driver.ts';
+import { NO_CAPABILITIES, type FormatDriver, type FormatImage, type OpenContext } from '../../driver.ts';
 import { readHeader } from './header.ts';
 import { CloopImage } from './image.ts';
 import { MAGIC } from './layout.ts';
@@ -17,17 +17,7 @@ const SCORE = 2;
 export const cloop: FormatDriver<typeof noOptions, typeof noOptions> = {
   kind: 'format',
   name: 'cloop',
-  capabilities: {
-    write: false,
-    create: false,
-    backing: false,
-    snapshots: false,
-    bitmaps: false,
-    check: false,
-    repair: false,
-    resize: false,
-    compress: false,
-  },
+  capabilities: NO_CAPABILITIES,
   openOptions: noOptions,
   createOptions: noOptions,
 

@@ -1,14 +1,14 @@
-import { chain, settle, type Co, type MaybePromise } from '../../co.ts';
+import { settle, type Co, type MaybePromise } from '../../co.ts';
 import type { Compressor } from '../../compression.ts';
 import { BYTE_LIMITS, type BlockChild, type BlockLimits, type FormatImage, type FormatInfo } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import { encodedExtent, type Extent } from '../../extent.ts';
-import { DecodedUnits } from '../shared/decoded-units.ts';
+import { DecodedUnits, type KeptUnits } from '../shared/decoded-units.ts';
 import { unwrapZlib } from '../shared/zlib.ts';
 import type { CloopHeader } from './header.ts';
 
 /** A block may have 64 MiB: that much is kept, and no more. */
-const KEPT_BLOCKS = 1;
+const KEPT_BLOCKS: KeptUnits = { bytes: 1024 * 1024, atLeast: 1, atMost: 16 };
 
 /** An opened cloop image: every block is a zlib stream. */
 export class CloopImage implements FormatImage {
@@ -26,7 +26,7 @@ export class CloopImage implements FormatImage {
     this.#header = header;
     this.#compressor = compressor;
     this.allocationUnit = header.blockSize;
-    this.#blocks = new DecodedUnits(header.blockSize, KEPT_BLOCKS);
+    this.#blocks = new DecodedUnits(KEPT_BLOCKS);
   }
 
   get virtualSize(): number {
@@ -41,14 +41,7 @@ export class CloopImage implements FormatImage {
   readEncoded(offset: number, buffer: Uint8Array): MaybePromise<void> {
     const { blockSize } = this.#header;
     const block = Math.floor(offset / blockSize);
-    const inBlock = offset % blockSize;
-    const copy = (bytes: Uint8Array): void => buffer.set(bytes.subarray(inBlock, inBlock + buffer.length));
-    const kept = this.#blocks.find(block);
-    if (kept !== undefined) return copy(kept);
-    return chain(
-      this.#blocks.load(block, (output) => this.#decode(block, output)),
-      copy,
-    );
+    return this.#blocks.read(block, blockSize, offset % blockSize, buffer, (output) => this.#decode(block, output));
   }
 
   *#decode(block: number, output: Uint8Array): Co<void> {

@@ -1,30 +1,21 @@
 /**
  * `dmg`: Apple's disk images, read-only: chunks that are stored as they are, left out, or compressed with zlib (UDZO), bzip2
- * (UDBZ), LZFSE (ULFO) or ADC (UDCO), with their tables in a property list or a resource fork.
+ * (UDBZ), LZFSE (ULFO), LZMA (ULMO) or ADC (UDCO), with their tables in a property list or a resource fork. A check, which QEMU has
+ * not, compares the checksums.
  *
  * Source: see layout.ts.
  */
 import { settle, type Co } from '../../co.ts';
-import type { FormatDriver, FormatImage } from '../../driver.ts';
+import { NO_CAPABILITIES, type FormatDriver, type FormatImage } from '../../driver.ts';
 import { DmgImage } from './image.ts';
 import { TRAILER_LENGTH } from './layout.ts';
-import { readChunks } from './tables.ts';
+import { readTables } from './tables.ts';
 import { findTrailer, readTrailer } from './trailer.ts';
 
 export const dmg: FormatDriver<Record<string, never>, Record<string, never>> = {
   kind: 'format',
   name: 'dmg',
-  capabilities: {
-    write: false,
-    create: false,
-    backing: false,
-    snapshots: false,
-    bitmaps: false,
-    check: false,
-    repair: false,
-    resize: false,
-    compress: false,
-  },
+  capabilities: { ...NO_CAPABILITIES, check: true },
   openOptions: {},
   createOptions: {},
 
@@ -37,7 +28,8 @@ export const dmg: FormatDriver<Record<string, never>, Record<string, never>> = {
   },
 
   *open({ file, compression }): Co<FormatImage> {
-    const chunks = yield* readChunks(file, yield* readTrailer(file));
-    return new DmgImage(file, chunks, yield* settle(compression.load('deflate')));
+    const trailer = yield* readTrailer(file);
+    const tables = yield* readTables(file, trailer);
+    return new DmgImage(file, trailer, tables, yield* settle(compression.load('deflate')));
   },
 };

@@ -1,16 +1,22 @@
-import { decompressAdc } from '../../../codec/adc.ts';
-import { decompressBzip2 } from '../../../codec/bzip2.ts';
-import { decompressLzfse } from '../../../codec/lzfse.ts';
-import { settle, type Co, type MaybePromise } from '../../co.ts';
+import { start, type Co, type MaybePromise } from '../../co.ts';
 import type { Compressor } from '../../compression.ts';
-import { BYTE_LIMITS, type BlockChild, type FormatImage, type FormatInfo } from '../../driver.ts';
+import {
+  BYTE_LIMITS,
+  type BlockChild,
+  type CheckFix,
+  type CheckResult,
+  type FormatImage,
+  type FormatInfo,
+  type Progress,
+} from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import { dataExtent, encodedExtent, zeroExtent, type Extent } from '../../extent.ts';
-import { DecodedChunks } from '../shared/decoded-chunks.ts';
-import { KEPT_BYTES, MAX_KEPT } from './layout.ts';
-import type { Chunk } from './tables.ts';
-
-const ZLIB_HEADER = 2;
+import { DecodedUnits } from '../shared/decoded-units.ts';
+import { checkDmg } from './check.ts';
+import { decodeChunk } from './chunk-codecs.ts';
+import { KEPT_CHUNKS } from './layout.ts';
+import { allChunks, type Chunk, type ChunkTable } from './tables.ts';
+import type { Trailer } from './trailer.ts';
 
 /** A disk made of chunks, each stored as it is, left out, or compressed on its own. Read-only. */
 export class DmgImage implements FormatImage {
@@ -20,18 +26,20 @@ export class DmgImage implements FormatImage {
   readonly hasZeroInit = true;
   readonly virtualSize: number;
   readonly #file: BlockChild;
+  readonly #trailer: Trailer;
+  readonly #tables: readonly ChunkTable[];
   readonly #chunks: readonly Chunk[];
   readonly #deflate: Compressor;
-  readonly #decoded: DecodedChunks;
+  readonly #decoded = new DecodedUnits(KEPT_CHUNKS);
 
-  /** @param chunks in guest order */
-  constructor(file: BlockChild, chunks: readonly Chunk[], deflate: Compressor) {
-    const last = chunks.at(-1);
-    this.virtualSize = last === undefined ? 0 : last.guestOffset + last.guestLength;
+  constructor(file: BlockChild, trailer: Trailer, tables: readonly ChunkTable[], deflate: Compressor) {
     this.#file = file;
-    this.#chunks = chunks;
+    this.#trailer = trailer;
+    this.#tables = tables;
+    this.#chunks = allChunks(tables);
     this.#deflate = deflate;
-    this.#decoded = new DecodedChunks((index) => this.#decode(index), KEPT_BYTES, MAX_KEPT);
+    const last = this.#chunks.at(-1);
+    this.virtualSize = last === undefined ? 0 : last.guestOffset + last.guestLength;
   }
 
   map(offset: number, length: number): Extent {
@@ -45,7 +53,9 @@ export class DmgImage implements FormatImage {
 
   readEncoded(offset: number, buffer: Uint8Array): MaybePromise<void> {
     const index = this.#find(offset);
-    return this.#decoded.read(index, offset - this.#chunks[index]!.guestOffset, buffer);
+    const chunk = this.#chunks[index]!;
+    const at = offset - chunk.guestOffset;
+    return this.#decoded.read(index, chunk.guestLength, at, buffer, (output) => this.#decode(chunk, output));
   }
 
   /** @throws BlockError `corrupt` when no chunk holds the offset */
@@ -66,31 +76,14 @@ export class DmgImage implements FormatImage {
     return low;
   }
 
-  *#decode(index: number): Co<Uint8Array> {
-    const chunk = this.#chunks[index]!;
-    const data = new Uint8Array(chunk.hostLength);
-    yield* settle(this.#file.read(chunk.hostOffset, data));
-    const output = new Uint8Array(chunk.guestLength);
-    try {
-      this.#decompress(chunk, data, output);
-    } catch (error) {
-      if (!(error instanceof BlockError)) throw error;
-      throw new BlockError(
-        'corrupt',
-        `The chunk at offset ${chunk.guestOffset} is compressed (${chunk.kind}), ${chunk.hostLength} bytes at ` +
-          `${chunk.hostOffset} in the file, and cannot be read: ${error.message}`,
-        { offset: chunk.guestOffset },
-        { cause: error },
-      );
-    }
-    return output;
+  #decode(chunk: Chunk, output: Uint8Array): Co<void> {
+    return decodeChunk(this.#file, this.#deflate, chunk, output);
   }
 
-  #decompress({ kind }: Chunk, data: Uint8Array, output: Uint8Array): void {
-    if (kind === 'adc') decompressAdc(data, output);
-    else if (kind === 'bzip2') decompressBzip2(data, output);
-    else if (kind === 'lzfse') decompressLzfse(data, output);
-    else this.#deflate.decompress(withoutZlibHeader(data), output);
+  /** Reads the whole image: its checksums are over everything. */
+  check(_fix: CheckFix, progress?: Progress): MaybePromise<CheckResult> {
+    const image = { file: this.#file, trailer: this.#trailer, tables: this.#tables };
+    return start(checkDmg(image, (chunk, output) => this.#decode(chunk, output), progress));
   }
 
   info(): FormatInfo {
@@ -100,13 +93,4 @@ export class DmgImage implements FormatImage {
   close(): void {
     // Nothing is ever written.
   }
-}
-
-/** Source: RFC 1950. A dictionary, which needs bit 5 of the second byte, belongs to no image. */
-function withoutZlibHeader(data: Uint8Array): Uint8Array {
-  const [method = 0, flags = 0] = data;
-  if ((method & 15) !== 8 || (method * 256 + flags) % 31 !== 0 || (flags & 0x20) !== 0) {
-    throw new BlockError('corrupt', 'the zlib stream is broken (its header is wrong)');
-  }
-  return data.subarray(ZLIB_HEADER);
 }

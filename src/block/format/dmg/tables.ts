@@ -1,9 +1,10 @@
 /** The tables of chunks: found in the property list or the resource fork, read, sorted and checked. */
+import { decodeBase64 } from '../../../codec/base64.ts';
 import { settle, type Co } from '../../co.ts';
 import type { BlockChild } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import { SECTOR_SIZE } from '../../limits.ts';
-import { decodeBase64 } from './base64.ts';
+
 import {
   CHUNK,
   CHUNK_ADC,
@@ -23,9 +24,9 @@ import {
   TABLE,
   TABLE_MAGIC,
 } from './layout.ts';
-import { textAt, type FileRange, type Trailer } from './trailer.ts';
+import { readCrc32, textAt, type FileRange, type Trailer } from './trailer.ts';
 
-export type ChunkKind = 'zero' | 'raw' | 'adc' | 'zlib' | 'bzip2' | 'lzfse';
+export type ChunkKind = 'zero' | 'raw' | 'adc' | 'zlib' | 'bzip2' | 'lzfse' | 'lzma';
 
 /** Bytes everywhere. */
 export interface Chunk {
@@ -34,6 +35,16 @@ export interface Chunk {
   readonly guestLength: number;
   readonly hostOffset: number;
   readonly hostLength: number;
+  /** Whether its table's checksum is over it, too: what is to be ignored may become anything. */
+  readonly summed: boolean;
+}
+
+/** One of the tables, a partition. */
+export interface ChunkTable {
+  /** In guest order. */
+  readonly chunks: readonly Chunk[];
+  /** CRC-32 of what they become; undefined: it has none, or one of another kind. */
+  readonly checksum: number | undefined;
 }
 
 const KINDS: ReadonlyMap<number, ChunkKind> = new Map([
@@ -44,26 +55,32 @@ const KINDS: ReadonlyMap<number, ChunkKind> = new Map([
   [CHUNK_ZLIB, 'zlib'],
   [CHUNK_BZIP2, 'bzip2'],
   [CHUNK_LZFSE, 'lzfse'],
+  [CHUNK_LZMA, 'lzma'],
 ]);
 
 /**
  * Reads all tables.
  *
- * @returns the chunks in guest order, none over another
+ * @returns the tables in the file's order. No chunk of any lies over another one
  * @throws BlockError `corrupt` or `unsupported`, naming the field
  */
-export function* readChunks(file: BlockChild, trailer: Trailer): Co<readonly Chunk[]> {
+export function* readTables(file: BlockChild, trailer: Trailer): Co<readonly ChunkTable[]> {
   const tables = trailer.plist.length > 0 ? yield* tablesOfPlist(file, trailer) : yield* tablesOfFork(file, trailer);
   if (tables.length === 0) throw new BlockError('corrupt', "The dmg image has no table of chunks ('mish')");
-  const chunks = tables.flatMap((table) => chunksOf(table, trailer.dataForkOffset, file.length));
-  chunks.sort((a, b) => a.guestOffset - b.guestOffset);
+  const decoded = tables.map((table) => decodeTable(table, trailer.dataForkOffset, file.length));
+  const chunks = allChunks(decoded);
   for (let index = 1; index < chunks.length; index++) {
     const [before, chunk] = [chunks[index - 1]!, chunks[index]!];
     if (chunk.guestOffset < before.guestOffset + before.guestLength) {
       throw new BlockError('corrupt', `Two chunks of the dmg image hold the guest's sector at ${chunk.guestOffset}`);
     }
   }
-  return chunks;
+  return decoded;
+}
+
+/** The chunks of all tables in guest order. */
+export function allChunks(tables: readonly Pick<ChunkTable, 'chunks'>[]): Chunk[] {
+  return tables.flatMap(({ chunks }) => chunks).toSorted((a, b) => a.guestOffset - b.guestOffset);
 }
 
 function* readRange(file: BlockChild, { offset, length }: FileRange, what: string): Co<Uint8Array> {
@@ -86,7 +103,7 @@ function* tablesOfPlist(file: BlockChild, { plist }: Trailer): Co<Uint8Array[]> 
     const begin = at + '<data>'.length;
     const end = text.indexOf('</data>', begin);
     if (end < 0) throw new BlockError('corrupt', 'The property list of the dmg image ends inside a data element');
-    const bytes = decodeBase64(text.slice(begin, end));
+    const bytes = decodeBase64(text.slice(begin, end), 'The property list');
     if (textAt(bytes, TABLE.magic, 4) === TABLE_MAGIC) tables.push(bytes);
     at = end;
   }
@@ -118,7 +135,7 @@ function* tablesOfFork(file: BlockChild, { resourceFork }: Trailer): Co<Uint8Arr
   return tables;
 }
 
-function chunksOf(table: Uint8Array, dataForkOffset: number, fileLength: number): Chunk[] {
+function decodeTable(table: Uint8Array, dataForkOffset: number, fileLength: number): ChunkTable {
   const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
   const count = table.length < TABLE.chunks ? 0 : view.getUint32(TABLE.chunkCount);
   if (table.length < TABLE.chunks || TABLE.chunks + count * CHUNK_LENGTH > table.length) {
@@ -137,7 +154,7 @@ function chunksOf(table: Uint8Array, dataForkOffset: number, fileLength: number)
     const chunk = decodeChunk(new DataView(view.buffer, view.byteOffset + TABLE.chunks + index * CHUNK_LENGTH), place);
     if (chunk !== undefined) chunks.push(chunk);
   }
-  return chunks;
+  return { chunks: allChunks([{ chunks }]), checksum: readCrc32(view, TABLE.checksum) };
 }
 
 interface TablePlace {
@@ -153,7 +170,7 @@ function decodeChunk(view: DataView, place: TablePlace): Chunk | undefined {
   if (type === CHUNK_COMMENT || type === CHUNK_END || sectors === 0n) return undefined;
   const kind = KINDS.get(type);
   if (kind === undefined) {
-    const name = type === CHUNK_LZMA ? 'LZMA (ULMO)' : `type 0x${type.toString(16)}`;
+    const name = `type 0x${type.toString(16)}`;
     throw new BlockError('unsupported', `A chunk of the dmg image is compressed with ${name}, which cannot be read`);
   }
   const sector = place.sector + view.getBigUint64(CHUNK.sector);
@@ -164,14 +181,15 @@ function decodeChunk(view: DataView, place: TablePlace): Chunk | undefined {
     throw new BlockError('corrupt', `${where} has ${sectors} sectors, more than a disk can have`);
   }
   const guest = { guestOffset: Number(sector) * SECTOR_SIZE, guestLength: Number(sectors) * SECTOR_SIZE };
-  if (kind === 'zero') return { kind, ...guest, hostOffset: 0, hostLength: 0 };
+  const summed = type !== CHUNK_IGNORE;
+  if (kind === 'zero') return { kind, ...guest, hostOffset: 0, hostLength: 0, summed };
   if (offset + length > place.fileLength) {
     throw new BlockError(
       'corrupt',
       `${where} has ${length} bytes at ${offset} in the file, which ends at ${place.fileLength}`,
     );
   }
-  const chunk = { kind, ...guest, hostOffset: Number(offset), hostLength: Number(length) };
+  const chunk = { kind, ...guest, hostOffset: Number(offset), hostLength: Number(length), summed };
   checkLengths(chunk, where);
   return chunk;
 }

@@ -1,7 +1,7 @@
 import { settle, type Co } from '../../co.ts';
 import type { BlockChild } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
-import { TRAILER, TRAILER_LENGTH, TRAILER_MAGIC, TRAILER_SEARCH } from './layout.ts';
+import { CHECKSUM, CHECKSUM_CRC32, TRAILER, TRAILER_LENGTH, TRAILER_MAGIC, TRAILER_SEARCH } from './layout.ts';
 
 export interface FileRange {
   readonly offset: number;
@@ -11,6 +11,10 @@ export interface FileRange {
 export interface Trailer {
   /** Where offsets of chunks count from. */
   readonly dataForkOffset: number;
+  /** What is to be compared with its checksum. */
+  readonly dataFork: FileRange;
+  /** CRC-32 of the data fork as it is in the file; undefined: it has none, or one of another kind. */
+  readonly dataChecksum: number | undefined;
   readonly plist: FileRange;
   readonly resourceFork: FileRange;
 }
@@ -42,8 +46,11 @@ export function* readTrailer(file: BlockChild): Co<Trailer> {
   if (segments > 1) {
     throw new BlockError('unsupported', `The dmg image is one of ${segments} parts: join them first (hdiutil convert)`);
   }
+  const dataFork = rangeOf(view, 'data fork', TRAILER.dataForkOffset, file.length);
   return {
-    dataForkOffset: rangeOf(view, 'data fork', TRAILER.dataForkOffset, file.length).offset,
+    dataForkOffset: dataFork.offset,
+    dataFork,
+    dataChecksum: readCrc32(view, TRAILER.dataChecksum),
     plist: rangeOf(view, 'property list', TRAILER.plistOffset, file.length),
     resourceFork: rangeOf(view, 'resource fork', TRAILER.resourceForkOffset, file.length),
   };
@@ -60,6 +67,12 @@ function rangeOf(view: DataView, what: string, at: number, fileLength: number): 
     );
   }
   return { offset: Number(offset), length: Number(length) };
+}
+
+/** @returns the checksum at a place, or undefined when it is no CRC-32 */
+export function readCrc32(view: DataView, at: number): number | undefined {
+  const isCrc32 = view.getUint32(at + CHECKSUM.type) === CHECKSUM_CRC32 && view.getUint32(at + CHECKSUM.bits) === 32;
+  return isCrc32 ? view.getUint32(at + CHECKSUM.value) : undefined;
 }
 
 export function textAt(bytes: Uint8Array, at: number, length: number): string {

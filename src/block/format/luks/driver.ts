@@ -1,23 +1,35 @@
 /**
- * `luks`: a raw disk behind a LUKS1 header, as dm-crypt and QEMU know it.
+ * `luks`: a raw disk behind a LUKS header, as dm-crypt knows it: version 1 as QEMU has it, and version 2, which QEMU has not, to be
+ * read and written, but not to be made or amended.
  *
- * Source: LUKS On-Disk Format Specification, version 1.2.3; option names from BlockdevOptionsLUKS and qemu-img.
+ * Source: LUKS On-Disk Format Specification, version 1.2.3; LUKS2 On-Disk Format Specification, version 1.1.3; option names from
+ * BlockdevOptionsLUKS and qemu-img.
  */
 import { settle, type Co } from '../../co.ts';
 import { createLuks, headerAreaBytes } from '../../crypto/luks/create.ts';
 import { encodeHeader, luksVersion } from '../../crypto/luks/header.ts';
 import { luksAmendOptions, luksCreateOptions, luksParameters } from '../../crypto/luks/options.ts';
-import { LuksVolume } from '../../crypto/luks/volume.ts';
+import { LuksVolume, type OpenedVolume, type VolumePlace } from '../../crypto/luks/volume.ts';
+import { hasSecondHeader } from '../../crypto/luks2/binary-header.ts';
+import { Luks2Volume } from '../../crypto/luks2/volume.ts';
 import { EncryptedChild } from '../../crypto/encrypted-child.ts';
 import { lockedCipher } from '../../crypto/locked.ts';
 import { SectorCipher } from '../../crypto/sector-cipher.ts';
 import { passphraseOf } from '../../crypto/passphrase.ts';
-import type { BlockChild, CreateContext, FormatDriver, FormatImage, OpenContext } from '../../driver.ts';
+import {
+  NO_CAPABILITIES,
+  type BlockChild,
+  type CreateContext,
+  type FormatDriver,
+  type FormatImage,
+  type OpenContext,
+} from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import { SECTOR_SIZE, ZERO_BUFFER_BYTES } from '../../limits.ts';
 import type { OptionSchema, OptionValues } from '../../options.ts';
 import { TimeSlice } from '../../time-slice.ts';
 import { LuksImage } from './image.ts';
+import { roundUp } from '../../../binary/round-up.ts';
 
 const openOptions = {
   'key-secret': { type: 'string', help: 'ID of the secret that provides the keyslot passphrase' },
@@ -45,22 +57,15 @@ type CreateOptions = OptionValues<typeof createOptions>;
 export const luks: FormatDriver<typeof openOptions, typeof createOptions> = {
   kind: 'format',
   name: 'luks',
-  capabilities: {
-    write: true,
-    create: true,
-    backing: false,
-    snapshots: false,
-    bitmaps: false,
-    check: false,
-    repair: false,
-    resize: true,
-    compress: false,
-  },
+  capabilities: { ...NO_CAPABILITIES, write: true, create: true, resize: true },
   openOptions,
   createOptions,
   amendOptions: luksAmendOptions,
 
-  /** The magic number and version 1; version 2 is told as well, to be refused by its name. */
+  /**
+   * The magic number and version 1, as in QEMU. QEMU takes version 2 for raw: it may be the guest's, in the first sectors of its
+   * disk. So that is less sure than what any other format has to say, and surer than raw.
+   */
   probe({ head }) {
     const version = luksVersion(head);
     return version === 1 ? 100 : version === undefined ? 0 : 50;
@@ -70,7 +75,7 @@ export const luks: FormatDriver<typeof openOptions, typeof createOptions> = {
   create,
 
   measure(options) {
-    const bytes = headerAreaBytes(luksParameters(options).cipher) + roundUp(options.size);
+    const bytes = headerAreaBytes(luksParameters(options).cipher) + roundUp(options.size, SECTOR_SIZE);
     return { required: bytes, fullyAllocated: bytes };
   },
 };
@@ -79,18 +84,48 @@ function* openImage(context: OpenContext<OptionValues<typeof openOptions>>): Co<
   const { file, flags, options, secret } = context;
   const detached = options.header !== undefined;
   const area = detached ? yield* context.openReference('header', undefined, ['metadata']) : file;
-  const volume = yield* LuksVolume.read(area, detached);
-  const payload = detached ? 0 : volume.header.payloadOffset;
-  if (payload > file.length) {
-    throw new BlockError(
-      'corrupt',
-      `The encrypted disk begins at ${payload} in the file, which has only ${file.length} bytes: it was cut off`,
-    );
-  }
+  const volume = yield* readVolume(area, detached);
   const id = options['key-secret'];
   const locked = id === undefined && (flags.inspect === true || flags.check === true);
+  const place = locked && !canOpen(volume) ? noPlace(file) : volume.place();
+  checkPlace(place, file);
   const cipher = locked ? lockedCipher : yield* volume.unlock(passphraseOf(secret, id, 'key-secret'));
-  return new LuksImage(file, volume, new EncryptedChild(file, cipher, -payload), payload);
+  return new LuksImage(file, volume, new EncryptedChild(file, cipher, -place.offset), place);
+}
+
+/** A first header that is gone is looked for where version 2 keeps its second one. */
+function* readVolume(area: BlockChild, detached: boolean): Co<OpenedVolume> {
+  const head = new Uint8Array(Math.min(SECTOR_SIZE, area.length));
+  yield* settle(area.read(0, head));
+  const version = luksVersion(head);
+  if (version === 2 || (version === undefined && (yield* hasSecondHeader(area)))) {
+    return yield* Luks2Volume.read(area, detached);
+  }
+  return yield* LuksVolume.read(area, detached);
+}
+
+/** An image that cannot be opened can be looked at. */
+function canOpen(volume: OpenedVolume): boolean {
+  try {
+    volume.place();
+    return true;
+  } catch (error) {
+    if (error instanceof BlockError) return false;
+    throw error;
+  }
+}
+
+function noPlace(file: BlockChild): VolumePlace {
+  return { offset: file.length - (file.length % SECTOR_SIZE), size: 0, sectorSize: SECTOR_SIZE };
+}
+
+function checkPlace({ offset, size }: VolumePlace, file: BlockChild): void {
+  if (offset + (size ?? 0) <= file.length) return;
+  throw new BlockError(
+    'corrupt',
+    `The encrypted disk begins at ${offset} in the file${size === undefined ? '' : ` and has ${size} bytes`}, ` +
+      `which has only ${file.length} bytes: it was cut off`,
+  );
 }
 
 /**
@@ -102,7 +137,7 @@ function* create(file: BlockChild, options: CreateOptions, { progress, secret }:
   const passphrase = passphraseOf(secret, options['key-secret'], 'key-secret');
   const payload = headerAreaBytes(parameters.cipher);
   const detached = options['detached-header'];
-  const end = payload + (detached ? 0 : roundUp(options.size));
+  const end = payload + (detached ? 0 : roundUp(options.size, SECTOR_SIZE));
   if (!Number.isSafeInteger(end)) throw new BlockError('invalid', 'The image would have 2^53 bytes or more');
   if (file.length > 0) {
     // An older header must be gone before a new one begins, or a power cut leaves its key slots with new key material.
@@ -131,8 +166,4 @@ function* writeZeroes(file: BlockChild, from: number, end: number): Co<void> {
     yield* settle(file.write(at, zeroes.subarray(0, end - at)));
     yield* slice.pause();
   }
-}
-
-function roundUp(bytes: number): number {
-  return Math.ceil(bytes / SECTOR_SIZE) * SECTOR_SIZE;
 }

@@ -7,7 +7,8 @@ import type { BlockChild, CheckFix, CheckResult, Progress } from '../../driver.t
 import { TimeSlice } from '../../time-slice.ts';
 import { CheckFindings } from '../shared/check-findings.ts';
 import type { NumberTable } from '../shared/table-bytes.ts';
-import { roundUp, type ParallelsHeader } from './header.ts';
+import type { ParallelsHeader } from './header.ts';
+import { roundUp } from '../../../binary/round-up.ts';
 
 /** Bytes that are copied at once. */
 const COPY_BYTES = 2 ** 20;

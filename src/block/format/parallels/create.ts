@@ -3,7 +3,6 @@ import type { BlockChild, CreateContext } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import { SECTOR_SIZE } from '../../limits.ts';
 import type { OptionSchema, OptionValues } from '../../options.ts';
-import { roundUp } from './header.ts';
 import {
   DEFAULT_CLUSTER_BYTES,
   ENTRY_LENGTH,
@@ -16,6 +15,7 @@ import {
   SECTORS_PER_TRACK,
   VERSION,
 } from './layout.ts';
+import { roundUp } from '../../../binary/round-up.ts';
 
 export const createOptions = {
   size: { type: 'size', help: 'Virtual disk size', required: true },

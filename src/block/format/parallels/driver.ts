@@ -8,7 +8,7 @@
  * Source: QEMU, docs/interop/parallels.txt; option names from qemu-img.
  */
 import type { Co } from '../../co.ts';
-import type { FormatDriver, FormatImage, OpenContext } from '../../driver.ts';
+import { NO_CAPABILITIES, type FormatDriver, type FormatImage, type OpenContext } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import { create, createOptions } from './create.ts';
 import { readExtension } from './extension.ts';
@@ -21,17 +21,7 @@ const openOptions = {} as const;
 export const parallels: FormatDriver<typeof openOptions, typeof createOptions> = {
   kind: 'format',
   name: 'parallels',
-  capabilities: {
-    write: true,
-    create: true,
-    backing: false,
-    snapshots: false,
-    bitmaps: false,
-    check: true,
-    repair: true,
-    resize: false,
-    compress: false,
-  },
+  capabilities: { ...NO_CAPABILITIES, write: true, create: true, check: true, repair: true },
   openOptions,
   createOptions,
 

@@ -13,6 +13,7 @@ import {
   MAX_CLUSTER_BYTES,
   VERSION,
 } from './layout.ts';
+import { roundUp } from '../../../binary/round-up.ts';
 
 export interface ParallelsHeader {
   /** As it is in the file, so that what is not understood is kept. */
@@ -105,10 +106,6 @@ function extensionOffset(sectors: bigint): number {
   const offset = sectors * BigInt(SECTOR_SIZE);
   if (offset > BigInt(Number.MAX_SAFE_INTEGER)) throw broken(`ext_off ${sectors} is 2^53 bytes or more`);
   return Number(offset);
-}
-
-export function roundUp(value: number, unit: number): number {
-  return value + ((unit - (value % unit)) % unit);
 }
 
 function broken(what: string): BlockError {

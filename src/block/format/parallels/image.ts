@@ -17,8 +17,9 @@ import { BlockTable, UNALLOCATED } from '../shared/block-table.ts';
 import { NumberTable } from '../shared/table-bytes.ts';
 import { checkClusters } from './check.ts';
 import type { Extension } from './extension.ts';
-import { roundUp, type ParallelsHeader } from './header.ts';
+import type { ParallelsHeader } from './header.ts';
 import { CLOSED_WITH_EXTENSION, ENTRY_LENGTH, FIELD, FLAG_EMPTY, HEADER_LENGTH, IN_USE } from './layout.ts';
+import { roundUp } from '../../../binary/round-up.ts';
 
 /** An opened Parallels image. */
 export class ParallelsImage implements FormatImage {

@@ -7,7 +7,7 @@ import type { Compressor } from '../../compression.ts';
 import { BlockError } from '../../error.ts';
 import { decompressCluster } from '../shared/compressed-cluster.ts';
 import { DecodedUnits } from '../shared/decoded-units.ts';
-import type { QcowEntry, QcowTables } from './tables.ts';
+import type { QcowTables } from './tables.ts';
 
 export class CompressedClusters {
   readonly #tables: QcowTables;
@@ -17,7 +17,7 @@ export class CompressedClusters {
   constructor(tables: QcowTables, compressor: Compressor) {
     this.#tables = tables;
     this.#compressor = compressor;
-    this.#kept = new DecodedUnits(tables.clusterSize);
+    this.#kept = new DecodedUnits();
   }
 
   /** What was in the file is not there any more. */
@@ -39,15 +39,10 @@ export class CompressedClusters {
     if (entry === undefined || entry.compressedLength === 0) {
       throw new BlockError('internal', `The guest cluster at offset ${guest} is not compressed`, { offset: guest });
     }
-    const bytes = yield* this.#cluster(entry, guest);
-    buffer.set(bytes.subarray(offset - guest, offset - guest + buffer.length));
-  }
-
-  *#cluster(entry: QcowEntry, guest: number): Co<Uint8Array> {
-    const { file } = this.#tables;
     const place = { hostOffset: entry.hostOffset, storedLength: entry.compressedLength };
-    const decode = (bytes: Uint8Array): Co<void> => decompressCluster(file, this.#compressor, place, guest, bytes);
-    return this.#kept.find(place.hostOffset) ?? (yield* settle(this.#kept.load(place.hostOffset, decode)));
+    const decode = (bytes: Uint8Array): Co<void> =>
+      decompressCluster(this.#tables.file, this.#compressor, place, guest, bytes);
+    yield* settle(this.#kept.read(place.hostOffset, clusterSize, offset - guest, buffer, decode));
   }
 
   /**

@@ -10,7 +10,7 @@ import { settle, type Co } from '../../co.ts';
 import { legacyAesCipher } from '../../crypto/legacy-aes.ts';
 import { lockedCipher, type VolumeCipher } from '../../crypto/locked.ts';
 import { passphraseOf } from '../../crypto/passphrase.ts';
-import type { FormatDriver, FormatImage, OpenContext } from '../../driver.ts';
+import { NO_CAPABILITIES, type FormatDriver, type FormatImage, type OpenContext } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import { parseOptions, type OptionSchema, type OptionValues } from '../../options.ts';
 import { create, createOptions } from './create.ts';
@@ -33,17 +33,7 @@ type Context = OpenContext<OptionValues<typeof openOptions>>;
 export const qcow: FormatDriver<typeof openOptions, typeof createOptions> = {
   kind: 'format',
   name: 'qcow',
-  capabilities: {
-    write: true,
-    create: true,
-    backing: true,
-    snapshots: false,
-    bitmaps: false,
-    check: false,
-    repair: false,
-    resize: false,
-    compress: true,
-  },
+  capabilities: { ...NO_CAPABILITIES, write: true, create: true, backing: true, compress: true },
   openOptions,
   createOptions,
 

@@ -63,7 +63,7 @@ function* changeDataFile(metadata: Metadata, name: string | undefined, raw: bool
 function* changeKeySlots(metadata: Metadata, slots: SlotOptions, context: AmendContext): Co<void> {
   const volume = metadata.settings.encryption?.volume;
   if (volume === undefined) throw new BlockError('internal', 'The encryption header of the image was not read');
-  yield* metadata.lock.run(() => volume.amend(slots, context));
+  yield* metadata.lock.run(() => settle(volume.amend(slots, context)));
 }
 
 function* changeLazyRefcounts(metadata: Metadata, lazy: boolean): Co<void> {

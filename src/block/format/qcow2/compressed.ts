@@ -3,7 +3,7 @@
  *
  * Source: qcow2 specification, "Compressed Clusters Descriptor".
  */
-import { chain, settle, start, type Co, type MaybePromise } from '../../co.ts';
+import { settle, start, type Co, type MaybePromise } from '../../co.ts';
 import { BlockError } from '../../error.ts';
 import { decompressCluster as decompress } from '../shared/compressed-cluster.ts';
 import { DecodedUnits } from '../shared/decoded-units.ts';
@@ -34,7 +34,7 @@ export class CompressedReader {
 
   constructor(metadata: Metadata) {
     this.#metadata = metadata;
-    this.#units = new DecodedUnits(metadata.geometry.clusterSize);
+    this.#units = new DecodedUnits();
   }
 
   /** Other bytes are in the file now, at places where compressed clusters were. */
@@ -63,16 +63,8 @@ export class CompressedReader {
       throw new BlockError('internal', `The guest cluster at offset ${guest} is not compressed`, { offset: guest });
     }
     const inCluster = offset - guest;
-    const kept = this.#units.find(entry.hostOffset);
-    if (kept !== undefined) {
-      buffer.set(kept.subarray(inCluster, inCluster + buffer.length));
-      return;
-    }
-    // Who reads it whole will not come back for the rest.
-    if (buffer.length === clusterSize) return start(decompressCluster(this.#metadata, entry, guest, buffer));
-    const decode = (bytes: Uint8Array): Co<void> => decompressCluster(this.#metadata, entry, guest, bytes);
-    return chain(this.#units.load(entry.hostOffset, decode), (bytes) =>
-      buffer.set(bytes.subarray(inCluster, inCluster + buffer.length)),
+    return this.#units.read(entry.hostOffset, clusterSize, inCluster, buffer, (bytes) =>
+      decompressCluster(this.#metadata, entry, guest, bytes),
     );
   }
 }

@@ -6,6 +6,7 @@ import { hintDiscard } from './data-file.ts';
 import { readEntry } from './entries.ts';
 import { allSubclusters, NO_CLUSTER, subclusterRange, type ClusterEntry } from './l2-entry.ts';
 import type { Metadata } from './metadata.ts';
+import { roundUp } from '../../../binary/round-up.ts';
 
 /** What becomes of a cluster. */
 type Change =
@@ -71,10 +72,6 @@ export function* discard(metadata: Metadata, guestOffset: number, length: number
     },
   );
   return Math.min(done, length);
-}
-
-function roundUp(value: number, unit: number): number {
-  return Math.ceil(value / unit) * unit;
 }
 
 /**

@@ -4,7 +4,7 @@
  * Source: QEMU, docs/interop/qed_spec.rst; option names from qemu-img.
  */
 import { settle, type Co } from '../../co.ts';
-import type { FormatDriver, FormatImage, OpenContext } from '../../driver.ts';
+import { NO_CAPABILITIES, type FormatDriver, type FormatImage, type OpenContext } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import { create, createOptions } from './create.ts';
 import { readHeader } from './header.ts';
@@ -18,15 +18,13 @@ export const qed: FormatDriver<typeof openOptions, typeof createOptions> = {
   kind: 'format',
   name: 'qed',
   capabilities: {
+    ...NO_CAPABILITIES,
     write: true,
     create: true,
     backing: true,
-    snapshots: false,
-    bitmaps: false,
     check: true,
     repair: true,
     resize: true,
-    compress: false,
   },
   openOptions,
   createOptions,

@@ -17,6 +17,7 @@ import { checkTables } from './check.ts';
 import { encodeHeader, isClusterPlace, maxImageSize, withBackingFile, type QedHeader } from './header.ts';
 import { ENTRY_LENGTH, ENTRY_ZERO, FEATURE_BACKING_FORMAT_NO_PROBE, FEATURE_NEED_CHECK } from './layout.ts';
 import type { QedTables } from './tables.ts';
+import { roundUp } from '../../../binary/round-up.ts';
 
 /** An allocation covers this many bytes at most: its clusters lie in a row behind the end of the file. */
 const MAX_ALLOCATION = 2 ** 20;
@@ -247,8 +248,4 @@ export class QedImage implements FormatImage {
     const flushed = this.flush();
     if (isPromise(flushed)) return flushed;
   }
-}
-
-function roundUp(value: number, unit: number): number {
-  return value + ((unit - (value % unit)) % unit);
 }

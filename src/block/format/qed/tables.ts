@@ -9,6 +9,7 @@ import { NumberTable } from '../shared/table-bytes.ts';
 import { TwoLevelTables } from '../shared/two-level-tables.ts';
 import { isTablePlace, tableSpan, type QedHeader } from './header.ts';
 import { ENTRY_LENGTH } from './layout.ts';
+import { roundUp } from '../../../binary/round-up.ts';
 
 export class QedTables extends TwoLevelTables {
   header: QedHeader;
@@ -45,8 +46,4 @@ function* readL1(file: BlockChild, header: QedHeader): Co<NumberTable> {
   const bytes = new Uint8Array(roundUp(Math.max(1, entries) * ENTRY_LENGTH, SECTOR_SIZE));
   yield* settle(file.read(header.l1TableOffset, bytes));
   return new NumberTable(header.l1TableOffset, bytes, { bytes: 8, littleEndian: true });
-}
-
-function roundUp(value: number, unit: number): number {
-  return value + ((unit - (value % unit)) % unit);
 }

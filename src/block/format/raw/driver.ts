@@ -5,6 +5,7 @@
  */
 import { chain, settle, start, type Co, type MaybePromise } from '../../co.ts';
 import {
+  NO_CAPABILITIES,
   BYTE_LIMITS,
   type BlockChild,
   type FormatDriver,
@@ -18,6 +19,7 @@ import { dataExtent, type Extent } from '../../extent.ts';
 import { SECTOR_SIZE } from '../../limits.ts';
 import type { OptionSchema, OptionValues } from '../../options.ts';
 import { reserveZeroes } from '../shared/reserve.ts';
+import { roundUp } from '../../../binary/round-up.ts';
 
 const openOptions = {
   offset: { type: 'size', help: 'where in the file the disk begins, in bytes', default: 0 },
@@ -37,17 +39,7 @@ const createOptions = {
 export const raw: FormatDriver<typeof openOptions, typeof createOptions> = {
   kind: 'format',
   name: 'raw',
-  capabilities: {
-    write: true,
-    create: true,
-    backing: false,
-    snapshots: false,
-    bitmaps: false,
-    check: false,
-    repair: false,
-    resize: true,
-    compress: false,
-  },
+  capabilities: { ...NO_CAPABILITIES, write: true, create: true, resize: true },
   openOptions,
   createOptions,
 
@@ -61,7 +53,7 @@ export const raw: FormatDriver<typeof openOptions, typeof createOptions> = {
   },
 
   *create(file, options, { progress }): Co<void> {
-    const size = roundUp(options.size);
+    const size = roundUp(options.size, SECTOR_SIZE);
     yield* settle(file.truncate(size));
     if (options.preallocation !== 'off') {
       let done = 0;
@@ -78,7 +70,7 @@ export const raw: FormatDriver<typeof openOptions, typeof createOptions> = {
   },
 
   measure: (options) => {
-    const size = roundUp(options.size);
+    const size = roundUp(options.size, SECTOR_SIZE);
     return { required: size, fullyAllocated: size };
   },
 };
@@ -109,7 +101,7 @@ class RawImage implements FormatImage {
     this.#file = file;
     this.#offset = offset;
     this.#hasSize = size !== undefined;
-    this.#virtualSize = roundUp(size ?? file.length - offset);
+    this.#virtualSize = roundUp(size ?? file.length - offset, SECTOR_SIZE);
   }
 
   get virtualSize(): number {
@@ -161,8 +153,4 @@ class RawImage implements FormatImage {
   close(): void {
     // There is nothing to write back: every write went to the file.
   }
-}
-
-function roundUp(bytes: number): number {
-  return bytes + ((SECTOR_SIZE - (bytes % SECTOR_SIZE)) % SECTOR_SIZE);
 }

@@ -3,7 +3,7 @@ import type { BlockChild, CreateContext } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import { SECTOR_SIZE } from '../../limits.ts';
 import type { OptionSchema, OptionValues } from '../../options.ts';
-import { encodeHeader, roundUp } from './header.ts';
+import { encodeHeader } from './header.ts';
 import {
   BLOCK_SIZE,
   BLOCK_UNALLOCATED,
@@ -13,6 +13,7 @@ import {
   TYPE_STATIC,
   UUID_LENGTH,
 } from './layout.ts';
+import { roundUp } from '../../../binary/round-up.ts';
 
 export const createOptions = {
   size: { type: 'size', help: 'Virtual disk size', required: true },

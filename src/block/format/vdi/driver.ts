@@ -6,7 +6,7 @@
  * Source: VirtualBox, VDICore.h; option names from qemu-img.
  */
 import type { Co } from '../../co.ts';
-import type { FormatDriver, FormatImage, OpenContext } from '../../driver.ts';
+import { NO_CAPABILITIES, type FormatDriver, type FormatImage, type OpenContext } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import { create, createOptions } from './create.ts';
 import { readHeader } from './header.ts';
@@ -18,17 +18,7 @@ const openOptions = {} as const;
 export const vdi: FormatDriver<typeof openOptions, typeof createOptions> = {
   kind: 'format',
   name: 'vdi',
-  capabilities: {
-    write: true,
-    create: true,
-    backing: false,
-    snapshots: false,
-    bitmaps: false,
-    check: true,
-    repair: true,
-    resize: false,
-    compress: false,
-  },
+  capabilities: { ...NO_CAPABILITIES, write: true, create: true, check: true, repair: true },
   openOptions,
   createOptions,
 

@@ -17,6 +17,7 @@ import {
   UUID_LENGTH,
   VERSION_1_1,
 } from './layout.ts';
+import { roundUp } from '../../../binary/round-up.ts';
 
 export interface VdiHeader {
   readonly imageType: number;
@@ -136,10 +137,6 @@ export function encodeHeader(header: VdiHeader, uuids: readonly [Uint8Array, Uin
   bytes.set(uuids[0], FIELD.uuidImage);
   bytes.set(uuids[1], FIELD.uuidLastSnap);
   return bytes;
-}
-
-export function roundUp(value: number, unit: number): number {
-  return value + ((unit - (value % unit)) % unit);
 }
 
 function broken(what: string): BlockError {

@@ -15,8 +15,9 @@ import { SECTOR_SIZE } from '../../limits.ts';
 import { BlockTable, UNALLOCATED, ZERO } from '../shared/block-table.ts';
 import { NumberTable } from '../shared/table-bytes.ts';
 import { checkBlocks } from './check.ts';
-import { roundUp, type ReadHeader, type VdiHeader } from './header.ts';
+import type { ReadHeader, VdiHeader } from './header.ts';
 import { BLOCK_SIZE, BLOCK_UNALLOCATED, BLOCK_ZERO, FIELD, TYPE_DIFFERENCING } from './layout.ts';
+import { roundUp } from '../../../binary/round-up.ts';
 
 /** An opened VDI image. */
 export class VdiImage implements FormatImage {

@@ -28,6 +28,7 @@ import {
 } from './layout.ts';
 import { batEntries, chunkRatio, encodeMetadata, type VhdxMetadata } from './metadata.ts';
 import { encodeRegions } from './regions.ts';
+import { roundUp } from '../../../binary/round-up.ts';
 
 export const createOptions = {
   size: { type: 'size', help: 'Virtual disk size; max of 64TB.', required: true },
@@ -168,8 +169,4 @@ function encodeIdentifier(): Uint8Array {
     view.setUint16(CREATOR_OFFSET + index * 2, CREATOR.codePointAt(index)!, true);
   }
   return bytes;
-}
-
-function roundUp(value: number, unit: number): number {
-  return value + ((unit - (value % unit)) % unit);
 }

@@ -7,7 +7,7 @@
  * Source: Microsoft, MS-VHDX; option names, defaults and limits as QEMU's.
  */
 import { settle, type Co } from '../../co.ts';
-import type { FormatDriver, FormatImage, OpenContext } from '../../driver.ts';
+import { NO_CAPABILITIES, type FormatDriver, type FormatImage, type OpenContext } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import { randomGuid } from '../shared/guid.ts';
 import { BlockAllocationTable } from './bat.ts';
@@ -24,17 +24,7 @@ const openOptions = {} as const;
 export const vhdx: FormatDriver<typeof openOptions, typeof createOptions> = {
   kind: 'format',
   name: 'vhdx',
-  capabilities: {
-    write: true,
-    create: true,
-    backing: false,
-    snapshots: false,
-    bitmaps: false,
-    check: true,
-    repair: true,
-    resize: false,
-    compress: false,
-  },
+  capabilities: { ...NO_CAPABILITIES, write: true, create: true, check: true, repair: true },
   openOptions,
   createOptions,
 

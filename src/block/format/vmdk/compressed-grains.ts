@@ -3,7 +3,7 @@
  *
  * Source: VMware, "Virtual Disk Format 5.0", "Stream-Optimized Compressed Sparse Extents"; RFC 1950.
  */
-import { chain, settle, start, withTasks, type Co, type MaybePromise } from '../../co.ts';
+import { chain, settle, withTasks, type Co, type MaybePromise } from '../../co.ts';
 import type { Compressor } from '../../compression.ts';
 import type { BlockChild } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
@@ -11,8 +11,8 @@ import { REQUEST_PARALLELISM, SECTOR_SIZE } from '../../limits.ts';
 import { DecodedUnits } from '../shared/decoded-units.ts';
 import { GRAIN_DATA, MARKER } from './layout.ts';
 import type { SparseHeader } from './sparse-header.ts';
-import { roundUp } from './tables.ts';
 import { putZlib, unwrapZlib, zlibLength } from '../shared/zlib.ts';
+import { roundUp } from '../../../binary/round-up.ts';
 
 interface Grain {
   /** In the file. */
@@ -33,19 +33,13 @@ export class CompressedGrains {
     this.#file = file;
     this.#header = header;
     this.#compressor = compressor;
-    this.#units = new DecodedUnits(header.grainSize);
+    this.#units = new DecodedUnits();
   }
 
   /** Reads a part of a grain. @throws BlockError `corrupt` when it is not there or is broken */
   read(grain: Grain, inGrain: number, buffer: Uint8Array): MaybePromise<void> {
-    const copy = (bytes: Uint8Array): void => buffer.set(bytes.subarray(inGrain, inGrain + buffer.length));
-    const kept = this.#units.find(grain.place);
-    if (kept !== undefined) return copy(kept);
-    // Who reads it whole will not come back for the rest.
-    if (buffer.length === this.#header.grainSize) return start(this.#decode(grain, buffer));
-    return chain(
-      this.#units.load(grain.place, (output) => this.#decode(grain, output)),
-      copy,
+    return this.#units.read(grain.place, this.#header.grainSize, inGrain, buffer, (output) =>
+      this.#decode(grain, output),
     );
   }
 

@@ -17,7 +17,7 @@ import {
   SPARSE,
   SPARSE_HEADER_LENGTH,
 } from './layout.ts';
-import { roundUp } from './tables.ts';
+import { roundUp } from '../../../binary/round-up.ts';
 
 export interface NewSparseExtent {
   /** Bytes. */

@@ -6,7 +6,7 @@ import type { OptionSchema, OptionValues } from '../../options.ts';
 import { encodeDescriptor, newCid, type ExtentLine } from './descriptor.ts';
 import { MAX_DESCRIPTOR_BYTES, MAX_DIRECTORY_ENTRIES, NO_PARENT_CID, SPLIT_BYTES } from './layout.ts';
 import { embeddedDescriptorRoom, makeSparseExtent, spanOfTable } from './create-sparse.ts';
-import { roundUp } from './tables.ts';
+import { roundUp } from '../../../binary/round-up.ts';
 
 export const createOptions = {
   size: { type: 'size', help: 'Virtual disk size', required: true },

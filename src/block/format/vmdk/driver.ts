@@ -7,7 +7,7 @@
  *
  * Source: VMware, "Virtual Disk Format 5.0"; option names, subformats and messages as QEMU's.
  */
-import type { FormatDriver } from '../../driver.ts';
+import { NO_CAPABILITIES, type FormatDriver } from '../../driver.ts';
 import { create, createOptions } from './create.ts';
 import { looksLikeDescriptor } from './descriptor.ts';
 import { openImage } from './open.ts';
@@ -20,17 +20,7 @@ const openOptions = {
 export const vmdk: FormatDriver<typeof openOptions, typeof createOptions> = {
   kind: 'format',
   name: 'vmdk',
-  capabilities: {
-    write: true,
-    create: true,
-    backing: true,
-    snapshots: false,
-    bitmaps: false,
-    check: true,
-    repair: false,
-    resize: false,
-    compress: true,
-  },
+  capabilities: { ...NO_CAPABILITIES, write: true, create: true, backing: true, check: true, compress: true },
   openOptions,
   createOptions,
 

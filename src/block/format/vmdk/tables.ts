@@ -13,6 +13,7 @@ import { SliceCache } from '../shared/slice-cache.ts';
 import { NumberTable } from '../shared/table-bytes.ts';
 import { ENTRY_LENGTH, ENTRY_ZERO, MAX_SECTOR } from './layout.ts';
 import { isDirectoryPlace, type SparseHeader } from './sparse-header.ts';
+import { roundUp } from '../../../binary/round-up.ts';
 
 const MIN_TABLES = 4;
 
@@ -167,8 +168,4 @@ function* readDirectory(file: BlockChild, header: SparseHeader, offset: number):
   const bytes = new Uint8Array(roundUp(Math.max(1, header.entries) * ENTRY_LENGTH, SECTOR_SIZE));
   yield* settle(file.read(offset, bytes));
   return new NumberTable(offset, bytes, { bytes: 4, littleEndian: true });
-}
-
-export function roundUp(value: number, unit: number): number {
-  return value + ((unit - (value % unit)) % unit);
 }

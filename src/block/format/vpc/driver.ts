@@ -6,7 +6,7 @@
  * Source: Microsoft, "Virtual Hard Disk Image Format Specification"; option names and sizes as QEMU's.
  */
 import { settle, type Co } from '../../co.ts';
-import type { FormatDriver, FormatImage, OpenContext } from '../../driver.ts';
+import { NO_CAPABILITIES, type FormatDriver, type FormatImage, type OpenContext } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import type { OptionSchema, OptionValues } from '../../options.ts';
 import { create, createOptions } from './create.ts';
@@ -28,17 +28,7 @@ const openOptions = {
 export const vpc: FormatDriver<typeof openOptions, typeof createOptions> = {
   kind: 'format',
   name: 'vpc',
-  capabilities: {
-    write: true,
-    create: true,
-    backing: false,
-    snapshots: false,
-    bitmaps: false,
-    check: false,
-    repair: false,
-    resize: false,
-    compress: false,
-  },
+  capabilities: { ...NO_CAPABILITIES, write: true, create: true },
   openOptions,
   createOptions,
 

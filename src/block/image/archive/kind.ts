@@ -2,7 +2,7 @@
 import { settle, type Co } from '../../co.ts';
 import type { BlockChild } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
-import { xzSize } from './xz.ts';
+import { findXzStreams, type XzStream } from './xz.ts';
 import { readZipEntries, type ZipEntry } from './zip.ts';
 
 export type ArchiveKind = 'gzip' | 'xz' | 'zip';
@@ -21,6 +21,8 @@ export interface Archive {
 
 export interface FoundArchive extends Archive {
   readonly entry: ZipEntry | undefined;
+  /** Of an xz file. */
+  readonly streams: readonly XzStream[] | undefined;
 }
 
 const MAGICS: readonly (readonly [ArchiveKind, readonly number[]])[] = [
@@ -45,8 +47,9 @@ export function* findArchive(file: BlockChild, filename: string, wanted?: string
   const base = baseName(filename);
   if (kind !== 'zip') {
     const name = base.replace(kind === 'gzip' ? /\.gz(ip)?$/i : /\.xz$/i, '');
-    const size = kind === 'xz' ? yield* xzSize(file) : undefined;
-    return { kind, name: name || base, packedSize: file.length, size, entries: [], entry: undefined };
+    const streams = kind === 'xz' ? yield* findXzStreams(file) : undefined;
+    const size = streams?.reduce((sum, stream) => sum + stream.size, 0);
+    return { kind, name: name || base, packedSize: file.length, size, entries: [], entry: undefined, streams };
   }
   const entries = yield* readZipEntries(file);
   const entry = chooseEntry(entries, wanted);
@@ -57,6 +60,7 @@ export function* findArchive(file: BlockChild, filename: string, wanted?: string
     size: entry.size,
     entries: entries.map(({ name }) => name),
     entry,
+    streams: undefined,
   };
 }
 

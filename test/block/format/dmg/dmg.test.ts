@@ -1,7 +1,10 @@
 // Images are made by hand (test/support/dmg-builder.ts); QEMU reads those whose codecs it has.
 import { describe, expect, it } from 'vitest';
 import { dmg } from '../../../../src/block/format/dmg/driver.ts';
-import { decodeBase64 } from '../../../../src/block/format/dmg/base64.ts';
+import { decodeBase64 } from '../../../../src/codec/base64.ts';
+import { startAsync } from '../../../../src/block/co.ts';
+import { checkImage } from '../../../../src/block/image/check.ts';
+import { crc32, crc32OfZeroes } from '../../../../src/codec/crc32.ts';
 import { CHUNK, TABLE, TRAILER } from '../../../../src/block/format/dmg/layout.ts';
 import { CountingStorage } from '../../../support/counting-storage.ts';
 import { buildDmg, type BuiltChunk, type BuiltImage, type BuiltKind } from '../../../support/dmg-builder.ts';
@@ -9,7 +12,7 @@ import { describeWithQemu, qemuImg, TemporaryFolder } from '../../../support/qem
 import { patternedBytes, Random } from '../../../support/random.ts';
 import { LastingStorage, openDisk } from '../../../support/scenario.ts';
 
-const ALL: readonly BuiltKind[] = ['raw', 'zlib', 'zero', 'bzip2', 'lzfse', 'ignore', 'adc'];
+const ALL: readonly BuiltKind[] = ['raw', 'zlib', 'zero', 'bzip2', 'lzfse', 'ignore', 'adc', 'lzma'];
 const QEMUS: readonly BuiltKind[] = ['raw', 'zlib', 'zero', 'ignore'];
 
 function chunksOf(random: Random, kinds: readonly BuiltKind[], count: number): BuiltChunk[] {
@@ -30,7 +33,7 @@ const opened = (bytes: Uint8Array) =>
 describe.each(['plist', 'fork'] as const)('dmg with its tables in a %s', (as) => {
   it('reads chunks of every kind, whole and in parts', async () => {
     const random = new Random(1);
-    const partitions = [chunksOf(random, ALL, 14), chunksOf(random, ALL.toReversed(), 8)];
+    const partitions = [chunksOf(random, ALL, 16), chunksOf(random, ALL.toReversed(), 9)];
     const content = contentOf(partitions);
     const { graph, disk } = await opened(buildDmg(partitions, as).bytes);
     expect(disk.length).toBe(content.length);
@@ -116,7 +119,6 @@ describe('dmg', () => {
       /has 2147483648 chunks/,
     ],
     ['an unknown codec', (image, view) => view.setUint32(image.chunkAt(1), 0x80000009), /type 0x80000009/],
-    ['LZMA', (image, view) => view.setUint32(image.chunkAt(1), 0x80000008), /LZMA/],
     [
       'the sectors of a chunk',
       (image, view) => view.setBigUint64(image.chunkAt(1) + CHUNK.sectorCount, 2n ** 60n),
@@ -167,6 +169,58 @@ describe('dmg', () => {
     await graph.close(disk);
   });
 
+  const checked = async (bytes: Uint8Array) => {
+    const { graph, disk } = await opened(bytes);
+    const result = await startAsync(checkImage(graph, disk.node, 'none'));
+    await graph.close(disk);
+    return result;
+  };
+
+  it('compares its checksums', async () => {
+    const image = sample();
+    expect(await checked(image.bytes)).toMatchObject({ corruptions: 0, totalClusters: 7, findings: [] });
+    // A chunk as it is: what is in the file and what it becomes are both other than they should be.
+    image.bytes[600]! ^= 1;
+    const { corruptions, findings } = await checked(image.bytes);
+    expect(corruptions).toBe(2);
+    expect(findings.map(({ message }) => message)).toEqual([
+      expect.stringMatching(/^ERROR the data fork has the checksum 0x[\da-f]{8}, and should have 0x/),
+      expect.stringMatching(/^ERROR table 0 of chunks has data with the checksum/),
+    ]);
+  });
+
+  it('looks at the checksum at the end of a zlib chunk', async () => {
+    const image = buildDmg([[{ kind: 'zlib', data: patternedBytes(1, 0, 4096) }]], 'fork');
+    image.bytes[image.tables.offset - 1]! ^= 1;
+    expect((await checked(image.bytes)).findings).toMatchObject([
+      { message: expect.stringMatching(/data fork/) as string },
+      { message: expect.stringMatching(/\(zlib\).*its checksum is not that/) as string },
+    ]);
+  });
+
+  it('refuses an LZMA chunk that becomes more or less than it should, or is broken', async () => {
+    const image = buildDmg([[{ kind: 'lzma', data: patternedBytes(1, 0, 4096) }]], 'fork');
+    const view = new DataView(image.bytes.buffer);
+    for (const [sectors, message] of [
+      [7n, /goes on after 3584/],
+      [9n, /ends after 4096 of 4608/],
+    ] as const) {
+      view.setBigUint64(image.chunkAt(0) + CHUNK.sectorCount, sectors);
+      expect((await checked(image.bytes)).findings[0]?.message).toMatch(message);
+    }
+    view.setBigUint64(image.chunkAt(0) + CHUNK.sectorCount, 8n);
+    image.bytes[1000]! ^= 1;
+    expect((await checked(image.bytes)).findings.at(-1)?.message).toMatch(/xz stream is broken/);
+  });
+
+  it('knows the checksum of zeroes without looking at them', () => {
+    for (const count of [0, 1, 7, 512, 65_537]) {
+      expect(crc32OfZeroes(count, 0x12345678)).toBe(crc32(new Uint8Array(count), 0x12345678));
+    }
+    const half = crc32OfZeroes(2 ** 52, 99);
+    expect(crc32OfZeroes(2 ** 53, 99)).toBe(crc32OfZeroes(2 ** 52, half));
+  });
+
   it('does not make zeroes of what no chunk holds', async () => {
     const image = buildDmg(
       [
@@ -186,11 +240,11 @@ describe('dmg', () => {
   it('decodes base64 as Node does, and refuses other letters', () => {
     for (let length = 0; length < 40; length++) {
       const bytes = patternedBytes(length + 1, 0, length);
-      expect([...decodeBase64(Buffer.from(bytes).toString('base64').replaceAll(/.{5}/g, '$&\n\t'))]).toEqual([
+      expect([...decodeBase64(Buffer.from(bytes).toString('base64').replaceAll(/.{5}/g, '$&\n\t'), 'It')]).toEqual([
         ...bytes,
       ]);
     }
-    expect(() => decodeBase64('ab*d')).toThrow(/not base64/);
+    expect(() => decodeBase64('ab*d', 'It')).toThrow(/not base64/);
   });
 });
 

@@ -1,4 +1,4 @@
-import { BlockError } from '../../error.ts';
+import { BlockError } from '../block/error.ts';
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
 const VALUES = new Int8Array(128).fill(-1);
@@ -7,9 +7,10 @@ for (let value = 0; value < ALPHABET.length; value++) VALUES[ALPHABET.charCodeAt
 /**
  * Decodes base64 with white space between. It ends at the first `=`.
  *
+ * @param what for the message: "The property list"
  * @throws BlockError `corrupt` for a letter that is none of base64's. Source: RFC 4648, section 4
  */
-export function decodeBase64(text: string): Uint8Array {
+export function decodeBase64(text: string, what: string): Uint8Array {
   const bytes = new Uint8Array(Math.floor((text.length * 3) / 4));
   let done = 0;
   let held = 0;
@@ -19,7 +20,7 @@ export function decodeBase64(text: string): Uint8Array {
     if (code === 0x3d) break;
     if (code === 0x20 || (code >= 9 && code <= 13)) continue;
     const value = VALUES[code] ?? -1;
-    if (value < 0) throw new BlockError('corrupt', `The property list has data that is not base64: '${text[at]}'`);
+    if (value < 0) throw new BlockError('corrupt', `${what} has data that is not base64: '${text[at]}'`);
     held = ((held << 6) | value) & 0xffff;
     bits += 6;
     if (bits < 8) continue;
