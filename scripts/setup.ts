@@ -58,6 +58,30 @@ const tools = {
     neededBy: 'the tests of bzip2 and of dmg images',
     otherwise: 'put bzip2 in the path',
   },
+  sevenZip: {
+    debianPackage: '7zip',
+    programs: ['7zz'],
+    neededBy: "the tests with other programs' readers",
+    otherwise: 'put 7zz in the path',
+  },
+  bximage: {
+    debianPackage: 'bximage',
+    programs: ['bximage'],
+    neededBy: "the tests with images of Bochs's own program",
+    otherwise: 'put bximage in the path',
+  },
+  dmg2img: {
+    debianPackage: 'dmg2img',
+    programs: ['dmg2img'],
+    neededBy: 'the tests of dmg images',
+    otherwise: 'put dmg2img in the path',
+  },
+  cloop: {
+    debianPackage: 'cloop-utils',
+    programs: ['create_compressed_fs'],
+    neededBy: 'the tests of cloop images',
+    otherwise: 'put create_compressed_fs in the path',
+  },
   ext4: {
     debianPackage: 'e2fsprogs',
     programs: ['e2fsck', 'debugfs'],

@@ -65,8 +65,18 @@ export function lzvnBlock(payload: Uint8Array, length: number): Uint8Array {
   return Uint8Array.from([...ascii('bvxn'), ...u32(length), ...u32(payload.length), ...payload]);
 }
 
-// Every symbol gets the same frequency: then each one has states that any next state can be reached from.
-const EVENLY = { counts: 3, lengths: 3, distances: 4, literals: 4 } as const;
+// Frequencies as even as can be, with the number of states as their sum: then each symbol has states that any next state can be reached from.
+const evenly = (symbols: number, states: number) =>
+  Array.from(
+    { length: symbols },
+    (_, symbol) => Math.floor(((symbol + 1) * states) / symbols) - Math.floor((symbol * states) / symbols),
+  );
+const FREQUENCIES = {
+  counts: evenly(20, 64),
+  lengths: evenly(20, 64),
+  distances: evenly(64, 256),
+  literals: evenly(256, 1024),
+} as const;
 
 const basesOf = (extra: readonly number[]) =>
   extra.map((_, index) => extra.slice(0, index).reduce((a, b) => a + 2 ** b, 0));
@@ -96,8 +106,8 @@ class StateCoder {
   readonly #states: number;
   state = 0;
 
-  constructor(symbols: number, frequency: number, states: number) {
-    this.#table = entropyTable(new Uint16Array(symbols).fill(frequency), states);
+  constructor(frequencies: readonly number[], states: number) {
+    this.#table = entropyTable(Uint16Array.from(frequencies), states);
     this.#states = states;
   }
 
@@ -133,15 +143,8 @@ export function lzfseMatches(data: Uint8Array): Uint8Array {
   const first = encodeLiterals(literals);
   const second = encodeMatches(matches);
   const packed = new BitsWriter();
-  const { counts, lengths, distances, literals: plain } = EVENLY;
-  for (const [symbols, frequency] of [
-    [20, counts],
-    [20, lengths],
-    [64, distances],
-    [256, plain],
-  ] as const) {
-    for (let symbol = 0; symbol < symbols; symbol++) packed.put(...FREQUENCY_CODES[frequency]!);
-  }
+  const { counts, lengths, distances, literals: plain } = FREQUENCIES;
+  for (const frequency of [...counts, ...lengths, ...distances, ...plain]) packed.put(...FREQUENCY_CODES[frequency]!);
   const tables = packed.finish().payload;
   const header = new Uint8Array(32);
   const view = new DataView(header.buffer);
@@ -177,16 +180,16 @@ function split(match: Match): Match[] {
 
 function encodeLiterals(literals: readonly number[]) {
   const bits = new BitsWriter();
-  const coders = Array.from({ length: 4 }, () => new StateCoder(256, EVENLY.literals, 1024));
+  const coders = Array.from({ length: 4 }, () => new StateCoder(FREQUENCIES.literals, 1024));
   for (let index = literals.length - 1; index >= 0; index--) coders[index & 3]!.put(bits, literals[index]!);
   return { ...bits.finish(), states: coders.map(({ state }) => state) };
 }
 
 function encodeMatches(matches: readonly Match[]) {
   const bits = new BitsWriter();
-  const counts = new StateCoder(20, EVENLY.counts, 64);
-  const lengths = new StateCoder(20, EVENLY.lengths, 64);
-  const distances = new StateCoder(64, EVENLY.distances, 256);
+  const counts = new StateCoder(FREQUENCIES.counts, 64);
+  const lengths = new StateCoder(FREQUENCIES.lengths, 64);
+  const distances = new StateCoder(FREQUENCIES.distances, 256);
   const put = (coder: StateCoder, value: number, extra: readonly number[]) => {
     const { symbol, rest, bits: count } = symbolOf(value, extra);
     bits.put(rest, count);

@@ -64,15 +64,19 @@ export interface BuiltImage {
 /**
  * @param partitions a table of chunks each, in guest order
  * @param as where the tables are
+ * @param options `dataFork`: where the chunks begin; they count from there and from the table's own offset. `comments`: whether each
+ *   table has a chunk that is a comment
  */
-export function buildDmg(partitions: readonly (readonly BuiltChunk[])[], as: 'plist' | 'fork'): BuiltImage {
-  // Chunks count from the data fork and the table's own offset: neither is 0 here.
-  const DATA_FORK = 512;
-  const parts: Uint8Array[] = [new Uint8Array(DATA_FORK).fill(0xee)];
-  let end = DATA_FORK;
+export function buildDmg(
+  partitions: readonly (readonly BuiltChunk[])[],
+  as: 'plist' | 'fork',
+  { dataFork = 512, comments = true }: { readonly dataFork?: number; readonly comments?: boolean } = {},
+): BuiltImage {
+  const parts: Uint8Array[] = [new Uint8Array(dataFork).fill(0xee)];
+  let end = dataFork;
   let sector = 0;
   const tables = partitions.map((chunks) => {
-    const dataOffset = end - DATA_FORK;
+    const dataOffset = end - dataFork;
     const first = sector;
     const entries = chunks.map(({ kind, data }) => {
       const encoded = ENCODERS[kind](data);
@@ -80,7 +84,7 @@ export function buildDmg(partitions: readonly (readonly BuiltChunk[])[], as: 'pl
         type: TYPES[kind],
         sector: sector - first,
         sectors: data.length / 512,
-        at: end - DATA_FORK - dataOffset,
+        at: end - dataFork - dataOffset,
         length: encoded.length,
       };
       parts.push(encoded);
@@ -88,13 +92,11 @@ export function buildDmg(partitions: readonly (readonly BuiltChunk[])[], as: 'pl
       sector += entry.sectors;
       return entry;
     });
-    const rest = { sector: sector - first, sectors: 0, at: end - DATA_FORK - dataOffset, length: 0 };
+    const rest = { sector: sector - first, sectors: 0, at: end - dataFork - dataOffset, length: 0 };
     const summed = chunks.filter(({ kind }) => kind !== 'ignore').map(({ data }) => data);
-    return encodeTable(first, dataOffset, crc32(Buffer.concat(summed)), [
-      { type: CHUNK_COMMENT, ...rest },
-      ...entries,
-      { type: CHUNK_END, ...rest },
-    ]);
+    const comment = comments ? [{ type: CHUNK_COMMENT, ...rest }] : [];
+    const all = [...comment, ...entries, { type: CHUNK_END, ...rest }];
+    return encodeTable(first, dataOffset, crc32(Buffer.concat(summed)), all);
   });
   const tableBytes = as === 'plist' ? plistOf(tables) : forkOf(tables);
   const trailer = new Uint8Array(TRAILER_LENGTH);
@@ -102,8 +104,8 @@ export function buildDmg(partitions: readonly (readonly BuiltChunk[])[], as: 'pl
   trailer.set(new TextEncoder().encode('koly'));
   view.setUint32(TRAILER.version, 4);
   view.setUint32(TRAILER.headerSize, TRAILER_LENGTH);
-  view.setBigUint64(TRAILER.dataForkOffset, BigInt(DATA_FORK));
-  view.setBigUint64(TRAILER.dataForkLength, BigInt(end - DATA_FORK));
+  view.setBigUint64(TRAILER.dataForkOffset, BigInt(dataFork));
+  view.setBigUint64(TRAILER.dataForkLength, BigInt(end - dataFork));
   putCrc32(view, TRAILER.dataChecksum, crc32(Buffer.concat(parts.slice(1))));
   const at = as === 'plist' ? TRAILER.plistOffset : TRAILER.resourceForkOffset;
   view.setBigUint64(at, BigInt(end));
@@ -157,10 +159,21 @@ function encodeTable(firstSector: number, dataOffset: number, sum: number, entri
 function plistOf(tables: readonly Uint8Array[]): Uint8Array {
   const lines = (table: Uint8Array) => Buffer.from(table).toString('base64').replaceAll(/.{52}/g, '$&\n\t\t\t\t');
   const dicts = tables.map(
-    (table) => `<dict><key>Attributes</key><string>0x0050</string><key>Data</key>
-				<data>
+    (table, index) => `<dict>
+			<key>Attributes</key>
+			<string>0x0050</string>
+			<key>CFName</key>
+			<string>part ${index}</string>
+			<key>Data</key>
+			<data>
 				${lines(table)}
-				</data></dict>`,
+			</data>
+			<key>ID</key>
+			<string>${index}</string>
+			<key>Name</key>
+			<string>part ${index}</string>
+		</dict>
+`,
   );
   // What is in data elements and is no table of chunks is passed over.
   const other = `<key>plst</key><array><dict><key>Data</key><data>${Buffer.from('something').toString('base64')}</data></dict></array>`;

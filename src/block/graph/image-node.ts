@@ -216,7 +216,8 @@ export class ImageNode extends BlockNode implements ImageLayer {
     if (this.#holes === undefined) {
       const file = this.children.get('file');
       const allocated = file === undefined ? undefined : yield* settle(file.allocatedSize());
-      const slack = Math.max((allocated ?? 0) / 9, 2 * this.image.allocationUnit);
+      // The first clusters of an image (header, refcounts, L1, L2) hold little, and its last one may end in a hole.
+      const slack = Math.max((allocated ?? 0) / 9, 5 * this.image.allocationUnit);
       this.#holes = allocated !== undefined && file !== undefined && allocated + slack < file.length;
     }
     return this.#holes;

@@ -6,6 +6,7 @@
  */
 import { settle, type Co } from '../../co.ts';
 import { BlockError } from '../../error.ts';
+import { SECTOR_SIZE } from '../../limits.ts';
 import { hintDiscard } from './data-file.ts';
 import { EntryTable } from './entry-table.ts';
 import { ENTRY_LENGTH, MAX_REFCOUNT_TABLE_BYTES } from './layout.ts';
@@ -53,6 +54,16 @@ export class ClusterAllocator {
   /** Where clusters begin that nothing was ever written to. */
   get freshFrom(): number {
     return this.#freshFrom;
+  }
+
+  /**
+   * Bytes that the file must have to hold all that was taken: whole clusters, or, where compressed ones end it, whole sectors. QEMU
+   * reads what is missing behind the end as zeroes; other programs take such a file for cut off.
+   */
+  get lengthTaken(): number {
+    const { clusterSize } = this.#metadata.geometry;
+    const compressedLast = this.#nextByte > (this.#freshFrom - 1) * clusterSize;
+    return compressedLast ? Math.ceil(this.#nextByte / SECTOR_SIZE) * SECTOR_SIZE : this.#freshFrom * clusterSize;
   }
 
   /** The file was cut to so many clusters: what follows will read as zeroes. */

@@ -428,6 +428,8 @@ export class Metadata {
     const { refcounts, l1, l2 } = this;
     const publishes = l2.dirtyCount > 0 || l1.dirty;
     if (this.dataStore !== this.file) yield* settle(this.dataStore.flush());
+    // The last cluster is whole, though its end was never written.
+    if (this.file.length < this.allocator.lengthTaken) yield* settle(this.file.truncate(this.allocator.lengthTaken));
     if (!this.lazy) yield* refcounts.cache.writeDirty();
     if (!this.lazy && refcounts.table.dirty) {
       yield* settle(this.file.flush());

@@ -62,6 +62,16 @@ describe('allocation', () => {
     expectSound(await checkFile(storage.content), 'after giving up', 'forbidden');
   });
 
+  it('leaves a file of whole clusters: programs that are not QEMU take another for cut off', async () => {
+    const { image, storage } = await openNew();
+    await write(image, 512, 1024);
+    expect(storage.content.length % CLUSTER).toBe(1536);
+    await image.flush!();
+    expect(storage.content.length % CLUSTER).toBe(0);
+    await image.close();
+    expectSound(await checkFile(storage.content), 'after a short write', 'forbidden');
+  });
+
   it('stops at clusters that can be written in place', async () => {
     const { image } = await openNew();
     await write(image, 2 * CLUSTER, CLUSTER);
