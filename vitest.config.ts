@@ -18,6 +18,7 @@ export default defineConfig({
   test: {
     passWithNoTests: true,
     maxWorkers: 2,
+    setupFiles: ['test/support/setup.ts'],
     projects: [
       {
         extends: true,

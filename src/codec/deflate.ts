@@ -4,22 +4,29 @@
  * Source: RFC 1951; zlib manual, "Advanced Functions".
  */
 import {
-  deflateRaw,
   Z_BUF_ERROR,
+  Z_DEFAULT_STRATEGY,
   Z_FINISH,
   Z_OK,
   Z_STREAM_END,
+  zlibDeflate,
+  zlibDeflateInit2,
+  zlibDeflateReset,
   zlibInflate,
   zlibInflateInit2,
   zlibInflateReset2,
   ZStream,
 } from 'pako';
 import type { Compressor } from '../block/compression.ts';
+import { BlockError } from '../block/error.ts';
 import { shorter, streamTooLong, streamTooShort, wrongStream } from './errors.ts';
 
 /** QEMU's reader of qcow2 is set up for a window of 2^12 bytes, and writes with the memory level 9. */
 export const DEFLATE_WINDOW_BITS = 12;
 export const DEFLATE_MEMORY_LEVEL = 9;
+/** zlib's own names of them are not exported. */
+const Z_DEFAULT_LEVEL = -1;
+const Z_DEFLATED = 8;
 /** Everything that deflate can express is read, as QEMU does where the output lies in one piece. Negative: no header. */
 const ANY_WINDOW = -15;
 
@@ -67,11 +74,25 @@ function hasMore(strm: ZStream): boolean {
   return strm.avail_out === 0;
 }
 
+/** One for all calls as well: to make its tables anew takes longer than to compress a small cluster. */
+let deflater: ZStream | undefined;
+
 function compress(data: Uint8Array): Uint8Array | undefined {
-  const compressed = deflateRaw(data, {
-    windowBits: DEFLATE_WINDOW_BITS,
-    memLevel: DEFLATE_MEMORY_LEVEL,
-    chunkSize: data.length,
-  });
-  return shorter(compressed, data);
+  const strm = beginDeflate();
+  // As long as what is compressed: what does not fit is of no use, and need not be made.
+  const output = new Uint8Array(data.length);
+  feed(strm, data, output);
+  const status = zlibDeflate(strm, Z_FINISH);
+  if (status === Z_STREAM_END) return shorter(output.slice(0, strm.next_out), data);
+  if (status === Z_OK || status === Z_BUF_ERROR) return undefined;
+  deflater = undefined;
+  throw new BlockError('internal', `deflate failed (${strm.msg})`);
+}
+
+function beginDeflate(): ZStream {
+  if (deflater !== undefined && zlibDeflateReset(deflater) === Z_OK) return deflater;
+  deflater = new ZStream();
+  const windowBits = -DEFLATE_WINDOW_BITS;
+  zlibDeflateInit2(deflater, Z_DEFAULT_LEVEL, Z_DEFLATED, windowBits, DEFLATE_MEMORY_LEVEL, Z_DEFAULT_STRATEGY);
+  return deflater;
 }

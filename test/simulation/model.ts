@@ -1,9 +1,14 @@
 /** A disk against a flat array: random operations, every read compared, tables checked at the end. */
+import { useAes } from '../../src/codec/aes.ts';
+import { nodeAes } from '../../src/node/aes.ts';
 import { runWorkload, verifiedRead } from '../support/guest-run.ts';
 import { Random } from '../support/random.ts';
 import { describeScenario, scenarioModel, type Scenario, type Subject } from '../support/scenario.ts';
 import type { SoakCounts } from '../support/soak.ts';
 import { type Operation, shrinkWorkload } from '../support/workload.ts';
+
+// As its users have it in Node; the one in JavaScript has tests of its own, and takes many times as long.
+useAes(nodeAes);
 
 /** @returns the file as it is after the disk was closed */
 async function runOnce(subject: Subject, scenario: Scenario, operations: readonly Operation[], seed: number) {

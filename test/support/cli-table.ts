@@ -1,9 +1,9 @@
 /** Command lines that are run through qemu-img and spindle-img alike, and must answer alike. */
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { runCommand } from '../../src/cli/img/main.ts';
+import { refreshCopy } from './folder-copies.ts';
 import { runTool, type ToolResult } from './qemu.ts';
 
 /** Runs spindle-img in this process. */
@@ -88,11 +88,7 @@ export async function compareTools(
   tools: ToolPair = imageTools,
 ): Promise<void> {
   const folders = { theirs: join(work, 'theirs'), ours: join(work, 'ours') };
-  for (const folder of Object.values(folders)) {
-    rmSync(folder, { recursive: true, force: true });
-    mkdirSync(folder);
-    execFileSync('cp', ['-a', '--sparse=auto', `${fixture}/.`, folder]);
-  }
+  for (const folder of Object.values(folders)) refreshCopy(fixture, folder);
   const before = process.cwd();
   try {
     for (const [index, command] of line.commands.entries()) {

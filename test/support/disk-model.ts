@@ -2,7 +2,7 @@
  * What a guest may see on its disk. A flat array of sectors, each with the list of what was ever written to it and when, so that
  * one model answers both "what must a read give now" and "what may be there after the power was cut at that point of the log".
  */
-import { describeSector, equalBytes, SECTOR_BYTES } from './random.ts';
+import { describeSector, equalBytes, isZero, SECTOR_BYTES } from './random.ts';
 import { ModelMismatch } from './model-mismatch.ts';
 import { SnapshotModel } from './snapshot-model.ts';
 
@@ -182,7 +182,7 @@ export class DiskModel {
    * @throws ModelMismatch that says which sector holds what, and what it may hold
    */
   verifyRead(offset: number, bytes: Uint8Array, since: number): void {
-    this.#eachSector(offset, bytes.length, (sector) => {
+    this.#eachTouched(offset, bytes, 'after a read', (sector) => {
       const allowed = this.#allowed(sector, since, Number.POSITIVE_INFINITY).filter(({ refuted }) => !refuted);
       const found = this.#match(sector, offset, bytes, allowed, 'after a read');
       if (found !== undefined) this.#settle(found, allowed, since);
@@ -203,7 +203,7 @@ export class DiskModel {
       const expected = [...sizes].join(' or ');
       throw new ModelMismatch(`after a power cut the disk has ${bytes.length} bytes; it may have ${expected}`);
     }
-    this.#eachSector(0, bytes.length, (sector) => {
+    this.#eachTouched(0, bytes, 'after the power cut', (sector) => {
       this.#match(sector, 0, bytes, this.#allowed(sector, stable, position), 'after the power cut');
     });
   }
@@ -324,6 +324,31 @@ export class DiskModel {
 
   #now(): Moment {
     return { tick: this.#tick++, position: this.#position() };
+  }
+
+  /** Visits the sectors that something was done to. The others hold what was there at first: compared in one piece. */
+  #eachTouched(offset: number, bytes: Uint8Array, when: string, visit: (sector: number) => void): void {
+    let untouched = offset;
+    const compare = (end: number): void => {
+      const seen = bytes.subarray(untouched - offset, end - offset);
+      if (this.#isInitial(untouched, seen)) return;
+      this.#eachSector(untouched, seen.length, (sector) => {
+        this.#match(sector, offset, bytes, [this.#initialEvent(sector)], when);
+      });
+    };
+    this.#eachSector(offset, bytes.length, (sector) => {
+      if (!this.#sectors.has(sector)) return;
+      const start = sector * SECTOR_BYTES;
+      if (start > untouched) compare(start);
+      visit(sector);
+      untouched = start + SECTOR_BYTES;
+    });
+    if (untouched < offset + bytes.length) compare(offset + bytes.length);
+  }
+
+  #isInitial(offset: number, bytes: Uint8Array): boolean {
+    const known = this.#initial.subarray(offset, offset + bytes.length);
+    return equalBytes(bytes.subarray(0, known.length), known) && isZero(bytes.subarray(known.length));
   }
 
   #eachSector(offset: number, length: number, visit: (sector: number) => void): void {

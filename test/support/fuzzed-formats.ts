@@ -25,6 +25,7 @@ import { makeBochs, makeCloop, sampleDisk } from './read-only-samples.ts';
 import { cowdExtent, descriptorText, seSparseExtent, withFooter } from './vmdk-fixture.ts';
 import { TEST_SECRET } from './driver-contexts.ts';
 import { buildLuks2, luks2Places, mendLuks2 } from './luks2-builder.ts';
+import type { ImageBytes } from './image-bytes.ts';
 import { LastingStorage, makeImage, openDisk } from './scenario.ts';
 import { mendVhdx, vhdxPlaces } from './vhdx-damage.ts';
 import { testedFormats, type TestedFormat } from './tested-formats.ts';
@@ -100,12 +101,16 @@ function vmdkPlaces(image: Uint8Array): { offset: number; length: number }[] {
 }
 
 /** A header may ask for a minute's work, and gets it. These have no minutes: what is allowed becomes little. */
-function boundIterations(image: Uint8Array): void {
-  const view = new DataView(image.buffer, image.byteOffset, image.byteLength);
+function boundIterations(image: ImageBytes): void {
+  const field = new Uint8Array(4);
+  const view = new DataView(field.buffer);
   const slots = Array.from({ length: KEY_SLOTS }, (_, slot) => FIELD.keySlots + slot * KEY_SLOT_BYTES);
   for (const at of [FIELD.keyDigestIterations, ...slots.map((start) => start + SLOT_FIELD.iterations)]) {
-    const count = view.getUint32(at);
-    if (count > MIN_ITERATIONS && count <= MAX_ITERATIONS) view.setUint32(at, MIN_ITERATIONS);
+    image.read(at, field);
+    const count = view.getUint32(0);
+    if (count <= MIN_ITERATIONS || count > MAX_ITERATIONS) continue;
+    view.setUint32(0, MIN_ITERATIONS);
+    image.write(at, field);
   }
 }
 

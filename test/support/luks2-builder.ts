@@ -10,6 +10,7 @@ import { checksumOf } from '../../src/block/crypto/luks2/binary-header.ts';
 import { BINARY_BYTES, FIELD, HEADER_SIZES, MAGICS } from '../../src/block/crypto/luks2/layout.ts';
 import { SectorCipher } from '../../src/block/crypto/sector-cipher.ts';
 import { TEST_PASSPHRASE } from './driver-contexts.ts';
+import type { ImageBytes } from './image-bytes.ts';
 import { patternedBytes } from './random.ts';
 
 export const HEADER_BYTES = HEADER_SIZES[0]!;
@@ -152,9 +153,13 @@ export function writeHeader(image: Uint8Array, name: 'primary' | 'secondary', js
 }
 
 /** Makes the checksums of both headers right. Of an image that was cut off, of those that are left. */
-export function mendLuks2(image: Uint8Array): void {
+export function mendLuks2(image: ImageBytes): void {
+  const header = new Uint8Array(HEADER_BYTES);
   for (const offset of [0, HEADER_BYTES]) {
-    if (offset + HEADER_BYTES <= image.length) mendChecksum(image.subarray(offset, offset + HEADER_BYTES));
+    if (offset + HEADER_BYTES > image.length) continue;
+    image.read(offset, header);
+    mendChecksum(header);
+    image.write(offset, header);
   }
 }
 

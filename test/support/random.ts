@@ -118,7 +118,7 @@ export function compressibleBytes(writeNumber: number, offset: number, length: n
 
 /** Says in words what a sector holds: zeroes, the sector of a patterned write, or the first bytes of something else. */
 export function describeSector(bytes: Uint8Array): string {
-  if (bytes.every((byte) => byte === 0)) return 'zeroes';
+  if (isZero(bytes)) return 'zeroes';
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length >= 16 && view.getUint32(0) === PATTERN_MAGIC) {
     const writeNumber = view.getUint32(4);
@@ -130,8 +130,22 @@ export function describeSector(bytes: Uint8Array): string {
   return `unknown bytes ${Array.from(bytes.subarray(0, 16), (byte) => byte.toString(16).padStart(2, '0')).join(' ')}`;
 }
 
+/** Node compares memory at once; a browser has to look at one byte after the other. */
+const memoryCompare = (globalThis as { readonly Buffer?: { compare(left: Uint8Array, right: Uint8Array): number } })
+  .Buffer?.compare;
+const zeroes = new Uint8Array(65_536);
+
 export function equalBytes(left: Uint8Array, right: Uint8Array): boolean {
   if (left.length !== right.length) return false;
+  if (memoryCompare !== undefined) return memoryCompare(left, right) === 0;
   for (let index = 0; index < left.length; index++) if (left[index] !== right[index]) return false;
+  return true;
+}
+
+export function isZero(bytes: Uint8Array): boolean {
+  for (let start = 0; start < bytes.length; start += zeroes.length) {
+    const part = bytes.subarray(start, start + zeroes.length);
+    if (!equalBytes(part, zeroes.subarray(0, part.length))) return false;
+  }
   return true;
 }

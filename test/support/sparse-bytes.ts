@@ -1,4 +1,5 @@
 /** A growable array of bytes that stores only pages with something in them. A copy shares pages until one side writes. */
+import { isZero } from './random.ts';
 
 const PAGE_BYTES = 4096;
 
@@ -12,7 +13,11 @@ export class SparseBytes {
 
   static from(bytes: Uint8Array): SparseBytes {
     const sparse = new SparseBytes();
-    sparse.write(0, bytes);
+    for (let start = 0; start < bytes.length; start += PAGE_BYTES) {
+      const page = bytes.subarray(start, start + PAGE_BYTES);
+      if (!isZero(page)) sparse.write(start, page);
+    }
+    sparse.truncate(bytes.length);
     return sparse;
   }
 

@@ -13,6 +13,7 @@ import {
   REGION_TABLE_LENGTH,
   REGION_TABLE_OFFSETS,
 } from '../../src/block/format/vhdx/layout.ts';
+import type { ImageBytes } from './image-bytes.ts';
 
 /** As an image of this project's own is laid out, with the smallest log. */
 const LOG = { offset: MIB, length: MIB };
@@ -31,17 +32,23 @@ export const vhdxPlaces = [
 ];
 
 /** Makes the checksums of headers, region tables and entries of the log right. Of an image that was cut off, those that are left. */
-export function mendVhdx(image: Uint8Array): void {
+export function mendVhdx(image: ImageBytes): void {
   const mend = (offset: number, length: number, at: number): void => {
-    if (offset + length <= image.length) seal(image.subarray(offset, offset + length), at);
+    if (offset + length > image.length) return;
+    const bytes = new Uint8Array(length);
+    image.read(offset, bytes);
+    seal(bytes, at);
+    image.write(offset + at, bytes.subarray(at, at + 4));
   };
   for (const offset of HEADER_OFFSETS) mend(offset, HEADER_LENGTH, HEADER.checksum);
   for (const offset of REGION_TABLE_OFFSETS) mend(offset, REGION_TABLE_LENGTH, REGION_TABLE.checksum);
-  const view = new DataView(image.buffer, image.byteOffset, image.byteLength);
   const logEnd = Math.min(LOG.offset + LOG.length, image.length);
+  const start = new Uint8Array(LOG_ENTRY.entryLength + 4);
+  const view = new DataView(start.buffer);
   for (let offset = LOG.offset; offset + LOG_SECTOR <= logEnd; offset += LOG_SECTOR) {
-    if (view.getUint32(offset, true) !== LOG_ENTRY_SIGNATURE) continue;
-    const length = view.getUint32(offset + LOG_ENTRY.entryLength, true);
+    image.read(offset, start);
+    if (view.getUint32(0, true) !== LOG_ENTRY_SIGNATURE) continue;
+    const length = view.getUint32(LOG_ENTRY.entryLength, true);
     if (length >= LOG_SECTOR && offset + length <= logEnd) mend(offset, length, LOG_ENTRY.checksum);
   }
 }

@@ -2,6 +2,7 @@
 import { crc32c } from '../../src/codec/crc32c.ts';
 import { vhdx } from '../../src/block/format/vhdx/driver.ts';
 import { guidBytes } from '../../src/block/format/shared/guid.ts';
+import { arrayBytes } from './image-bytes.ts';
 import { makeImage } from './scenario.ts';
 import { mendVhdx } from './vhdx-damage.ts';
 
@@ -51,7 +52,7 @@ export class VhdxFile {
 
   /** Makes all checksums right. */
   mend(): this {
-    mendVhdx(this.bytes);
+    mendVhdx(arrayBytes(this.bytes));
     return this;
   }
 

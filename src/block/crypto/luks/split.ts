@@ -2,7 +2,7 @@
  * Anti-forensic splitting: a key is stored as many stripes, all of which are needed to get it back, so that destroying any of
  * them destroys it. Source: LUKS On-Disk Format Specification, "Anti-forensic splitter".
  */
-import { digest, digestLength, type HashName } from '../../../codec/hashes.ts';
+import { digester, digestLength, type HashName } from '../../../codec/hashes.ts';
 import { STRIPES } from './layout.ts';
 
 /**
@@ -33,21 +33,28 @@ export function mergeKey(stripes: Uint8Array, keyBytes: number, hash: HashName):
 /** All stripes but the last one, mixed. */
 function mixStripes(stripes: Uint8Array, keyBytes: number, hash: HashName): Uint8Array {
   const mixed = new Uint8Array(keyBytes);
+  const diffuse = diffuser(mixed, hash);
   for (let stripe = 0; stripe < STRIPES - 1; stripe++) {
     const at = stripe * keyBytes;
     for (let index = 0; index < keyBytes; index++) mixed[index]! ^= stripes[at + index]!;
-    diffuse(mixed, hash);
+    diffuse();
   }
   return mixed;
 }
 
-/** Replaces each piece of a digest's length with the digest of its number and itself. */
-function diffuse(bytes: Uint8Array, hash: HashName): void {
+/** @returns what replaces each piece of a digest's length with the digest of its number and itself */
+function diffuser(bytes: Uint8Array, hash: HashName): () => void {
   const length = digestLength(hash);
-  const number = new Uint8Array(4);
-  for (let piece = 0, at = 0; at < bytes.length; piece++, at += length) {
-    number[3] = piece;
-    const part = bytes.subarray(at, at + length);
-    part.set(digest(hash, number, part).subarray(0, part.length));
-  }
+  const digestInto = digester(hash);
+  const result = new Uint8Array(length);
+  const pieces = Array.from({ length: Math.ceil(bytes.length / length) }, (_, piece) => {
+    const part = bytes.subarray(piece * length, (piece + 1) * length);
+    return { number: Uint8Array.of(0, 0, 0, piece), part, digest: result.subarray(0, part.length) };
+  });
+  return () => {
+    for (const { number, part, digest } of pieces) {
+      digestInto(result, number, part);
+      part.set(digest);
+    }
+  };
 }
