@@ -32,6 +32,8 @@ export interface RatioRow {
   readonly bestRatio: number;
   readonly wanted: Wanted;
   readonly met: boolean;
+  /** What the processor worked on each side, medians, in `unit`: on a busy machine it says more than the time that passed. */
+  readonly processor?: { readonly limit: number; readonly ours: number };
 }
 
 /** What a `bench/*.bench.ts` module exports: `name` and `run`. */
@@ -55,6 +57,8 @@ export interface Comparison {
   /** Default: 'us'. */
   readonly unit?: string;
   readonly wanted: Wanted;
+  /** Time of the processor, round by round, where it was measured. Nothing is asked of it. */
+  readonly processor?: { readonly limit: readonly number[]; readonly ours: readonly number[] } | undefined;
 }
 
 /** Collects the measurements of one module. */
@@ -95,7 +99,7 @@ export class Bench {
   }
 
   /** Adds a comparison. Round n of one side was measured right before or after round n of the other. */
-  compare(name: string, { limit, ours, unit = 'us', wanted }: Comparison): void {
+  compare(name: string, { limit, ours, unit = 'us', wanted, processor }: Comparison): void {
     if (limit.length !== ours.length) throw new Error(`${this.#name}: ${name} has rounds without a counterpart`);
     const quotient = (limitTime: number, ourTime: number): number =>
       'atLeast' in wanted ? limitTime / ourTime : ourTime / limitTime;
@@ -113,6 +117,9 @@ export class Bench {
       bestRatio: quotient(Math.min(...limit), Math.min(...ours)),
       wanted,
       met: 'atLeast' in wanted ? ratio >= wanted.atLeast : ratio <= wanted.atMost,
+      ...(processor === undefined
+        ? {}
+        : { processor: { limit: this.#median(name, processor.limit), ours: this.#median(name, processor.ours) } }),
     });
   }
 

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { buildPrograms } from '../scripts/build/cli.ts';
 import type { Bench, Wanted } from './bench.ts';
+import { inTurns } from './rounds.ts';
 
 export const name = 'cli';
 
@@ -19,11 +20,14 @@ const MAX_MEMORY_MIB = 256;
 
 interface Run {
   readonly ms: number;
+  /** What the processor worked for it, in user mode and in the system; 0 where that cannot be told. */
+  readonly processorMs: number;
   /** The most that was resident at one time, as far as it was looked at. */
   readonly memoryMib: number;
 }
 
 function run(command: string, args: readonly string[]): Promise<Run> {
+  const processorMs = childrenProcessorMs();
   const startedMs = performance.now();
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'inherit'] });
@@ -33,8 +37,9 @@ function run(command: string, args: readonly string[]): Promise<Run> {
     }, 20);
     child.on('close', (code) => {
       clearInterval(look);
+      const ms = performance.now() - startedMs;
       // Both sides of a comparison answer 0; a comparison of different images would be no comparison.
-      if (code === 0) resolve({ ms: performance.now() - startedMs, memoryMib });
+      if (code === 0) resolve({ ms, processorMs: childrenProcessorMs() - processorMs, memoryMib });
       else reject(new Error(`${command} ${args.join(' ')}: exit code ${code}`));
     });
   });
@@ -45,6 +50,16 @@ function residentMib(pid: number | undefined): number {
     return Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
   } catch {
     // It has ended meanwhile.
+    return 0;
+  }
+}
+
+/** Of all processes that were started here and have ended. Linux counts it in hundredths of a second. proc(5), /proc/pid/stat */
+function childrenProcessorMs(): number {
+  try {
+    const afterName = readFileSync('/proc/self/stat', 'utf8').split(') ').at(-1)!.split(' ');
+    return (Number(afterName[13]) + Number(afterName[14])) * 10;
+  } catch {
     return 0;
   }
 }
@@ -61,17 +76,24 @@ class Pairs {
 
   /** @param args the command line; `OUT` stands for a file that each side has for itself and that is gone before each round */
   async compare(line: string, args: readonly string[], out: string, wanted: Wanted): Promise<void> {
-    const limit: number[] = [];
-    const ours: number[] = [];
-    for (let round = 0; round <= ROUNDS; round++) {
-      const theirRun = await this.#once('qemu-img', [], args, `${out}.theirs`);
-      const ourRun = await this.#once(process.execPath, [this.#program], args, `${out}.ours`);
-      this.memoryMib = Math.max(this.memoryMib, ourRun.memoryMib);
-      if (round === 0) continue;
-      limit.push(theirRun.ms);
-      ours.push(ourRun.ms);
-    }
-    this.#bench.compare(line, { limit, ours, unit: 'ms', wanted });
+    const { limit, ours } = await inTurns(ROUNDS, {
+      limit: () => this.#once('qemu-img', [], args, `${out}.theirs`),
+      ours: () => this.#once(process.execPath, [this.#program], args, `${out}.ours`),
+    });
+    for (const { memoryMib } of ours) this.memoryMib = Math.max(this.memoryMib, memoryMib);
+    const known = limit.every(({ processorMs }) => processorMs > 0);
+    this.#bench.compare(line, {
+      limit: limit.map(({ ms }) => ms),
+      ours: ours.map(({ ms }) => ms),
+      unit: 'ms',
+      wanted,
+      processor: known
+        ? {
+            limit: limit.map(({ processorMs }) => processorMs),
+            ours: ours.map(({ processorMs }) => processorMs),
+          }
+        : undefined,
+    });
   }
 
   async #once(command: string, before: readonly string[], args: readonly string[], out: string): Promise<Run> {

@@ -8,6 +8,7 @@ import { startAsync } from '../src/block/co.ts';
 import { convertImage } from '../src/block/image/convert.ts';
 import { createNodeGraph } from '../src/node/index.ts';
 import type { Bench } from './bench.ts';
+import { inTurns } from './rounds.ts';
 
 export const name = 'compress';
 
@@ -48,22 +49,20 @@ async function compareAll(bench: Bench, folder: string): Promise<void> {
   }
 }
 
-/** In turns; which goes first changes from round to round. The first round is not counted. */
-async function compare(bench: Bench, line: string, sides: Sides): Promise<void> {
-  const times = { limit: [] as number[], ours: [] as number[] };
-  for (let round = -1; round < ROUNDS; round++) {
-    for (const side of round % 2 === 0 ? (['limit', 'ours'] as const) : (['ours', 'limit'] as const)) {
-      const started = performance.now();
-      await sides[side]();
-      if (round >= 0) times[side].push(performance.now() - started);
-    }
-  }
-  bench.compare(line, { ...times, unit: 'ms', wanted: { atMost: 1.5, aim: 1 } });
+async function compare(bench: Bench, line: string, { limit, ours }: Sides): Promise<void> {
+  const turns = await inTurns(ROUNDS, { limit: () => timed(limit), ours: () => timed(ours) });
+  bench.compare(line, { ...turns, unit: 'ms', wanted: { atMost: 1.5, aim: 1 } });
+}
+
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const started = performance.now();
+  await work();
+  return performance.now() - started;
 }
 
 const qemuImg = (...args: string[]): Promise<unknown> => execute('qemu-img', args);
 
-/** Without the start of a program, which qemu-img's times have: some ten milliseconds. */
+/** Without the start of a program, which qemu-img's times have: some ten milliseconds. Without flushes, as qemu-img (`-t unsafe`). */
 async function convert(
   from: { readonly driver: string; readonly path: string },
   to: { readonly driver: string; readonly path: string; readonly [option: string]: string },
@@ -76,7 +75,7 @@ async function convert(
     file: { driver: 'file', filename: from.path, aio: 'threads' },
   });
   const { path, ...options } = to;
-  const target = { ...options, file: { driver: 'file', filename: path } };
+  const target = { ...options, file: { driver: 'file', filename: path, aio: 'threads', cache: { 'no-flush': true } } };
   await startAsync(convertImage(graph, source.node, target, { compress, overwrite: true }));
   await graph.close(source);
 }

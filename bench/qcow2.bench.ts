@@ -17,6 +17,7 @@ import {
 } from '../src/node/index.ts';
 import type { Bench, Wanted } from './bench.ts';
 import { pattern } from './fill.ts';
+import { inTurns } from './rounds.ts';
 
 export const name = 'qcow2';
 
@@ -43,23 +44,15 @@ export async function run(bench: Bench): Promise<void> {
   }
 }
 
-/** Runs both sides in turns. Each answers with microseconds. */
-async function inTurns(
+/** Compares two sides, each of which answers with microseconds. */
+async function compare(
   bench: Bench,
   title: string,
   wanted: Wanted,
-  theirs: (round: number) => Promise<number>,
+  limit: (round: number) => Promise<number>,
   ours: (round: number) => Promise<number>,
 ): Promise<void> {
-  const times = { limit: [] as number[], ours: [] as number[] };
-  for (let round = -1; round < ROUNDS; round++) {
-    const order = round % 2 === 0 ? (['limit', 'ours'] as const) : (['ours', 'limit'] as const);
-    for (const side of order) {
-      const time = await (side === 'limit' ? theirs(round) : ours(round));
-      if (round >= 0) times[side].push(time);
-    }
-  }
-  bench.compare(title, { ...times, wanted });
+  bench.compare(title, { ...(await inTurns(ROUNDS, { limit, ours })), wanted });
 }
 
 async function create(image: string, options: string, size: string): Promise<void> {
@@ -121,7 +114,7 @@ async function compareWrites(bench: Bench, folder: string): Promise<void> {
       await create(image, 'cluster_size=64k', '1G');
       return image;
     };
-    await inTurns(
+    await compare(
       bench,
       `allocating writes of 4 KiB, ${title}, to qemu-img bench`,
       { atMost: 1.5, aim: 1 },
@@ -143,7 +136,7 @@ async function compareReads(bench: Bench, folder: string): Promise<void> {
     ['tables not cached', 32_768],
   ] as const) {
     const options = `driver=qcow2,l2-cache-size=${cacheSize},l2-cache-entry-size=4096,file.filename=${image}`;
-    await inTurns(
+    await compare(
       bench,
       `reads of 4 KiB, ${title}, to qemu-img bench`,
       { atMost: 1.5, aim: 1 },
@@ -165,14 +158,14 @@ async function compareSnapshots(bench: Bench, folder: string): Promise<void> {
       const started = performance.now();
       return withDisk(image, {}, work).then(() => (performance.now() - started) * 1000);
     };
-    await inTurns(
+    await compare(
       bench,
       `snapshot create ${title}`,
       { atMost: 3, aim: 1 },
       (round) => qemuTime('snapshot', '-c', `theirs ${round}`, image),
       (round) => timed((disk) => startAsync(createSnapshot(disk.node, { name: `ours ${round}` }))),
     );
-    await inTurns(
+    await compare(
       bench,
       `snapshot apply ${title}`,
       { atMost: 3, aim: 1 },
@@ -186,7 +179,7 @@ async function compareSnapshots(bench: Bench, folder: string): Promise<void> {
 async function compareChecks(bench: Bench, folder: string): Promise<void> {
   const image = join(folder, 'million.qcow2');
   await create(image, 'cluster_size=4k,preallocation=metadata', '4G');
-  await inTurns(
+  await compare(
     bench,
     'check of 2^20 clusters, to qemu-img check',
     { atMost: 3, aim: 1 },

@@ -37,6 +37,31 @@ export function pairedRounds(rounds: number, limit: Side, ours: Side): PairedTim
   return times;
 }
 
+/** Of a comparison: what round n of each side came to. */
+export interface Turns<T> {
+  readonly limit: T[];
+  readonly ours: T[];
+}
+
+/**
+ * Runs both sides in turns, after a round of each that is not counted (-1). Which goes first changes from round to round: what the
+ * first one leaves in the caches, or to be written to the disk, is not always the same side's gain or loss.
+ */
+export async function inTurns<T>(
+  rounds: number,
+  sides: { limit(round: number): Promise<T>; ours(round: number): Promise<T> },
+): Promise<Turns<T>> {
+  const results: Turns<T> = { limit: [], ours: [] };
+  for (let round = -1; round < rounds; round++) {
+    const order = round % 2 === 0 ? (['limit', 'ours'] as const) : (['ours', 'limit'] as const);
+    for (const side of order) {
+      const result = await sides[side](round);
+      if (round >= 0) results[side].push(result);
+    }
+  }
+  return results;
+}
+
 /** Measures one side alone. */
 export function singleRounds(rounds: number, side: Side): number[] {
   const times: number[] = [];

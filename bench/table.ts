@@ -7,8 +7,16 @@ const NAME_WIDTH = 58;
 export function tables(title: string, { rows, ratios }: Bench): string {
   const lines: string[] = [];
   if (rows.length > 0) lines.push('', header(title, 'best', 'median'), ...rows.map(rowLine));
-  if (ratios.length > 0)
-    lines.push('', header(title, 'limit', 'ours', 'ratio', 'of bests', 'wanted'), ...ratios.map(ratioLine));
+  if (ratios.length > 0) {
+    const processor = ratios.some((row) => row.processor !== undefined)
+      ? ['', 'cpu limit', 'cpu ours', 'cpu ratio']
+      : [];
+    lines.push(
+      '',
+      header(title, 'limit', 'ours', 'ratio', 'of bests', 'wanted', ...processor),
+      ...ratios.map(ratioLine),
+    );
+  }
   return lines.join('\n');
 }
 
@@ -23,7 +31,14 @@ function rowLine(row: BenchRow): string {
 
 function ratioLine(row: RatioRow): string {
   const ratios = row.ratio.toFixed(2).padStart(10) + row.bestRatio.toFixed(2).padStart(10);
-  return `${row.name.padEnd(NAME_WIDTH)}${number(row.limit)}${number(row.ours)}${ratios}${wantedText(row.wanted).padStart(10)} ${row.unit}${row.met ? '' : '  MISSED'}`;
+  const wanted = `${wantedText(row.wanted).padStart(10)} ${row.unit.padEnd(9)}`;
+  return `${row.name.padEnd(NAME_WIDTH)}${number(row.limit)}${number(row.ours)}${ratios}${wanted}${processorText(row)}${row.met ? '' : '  MISSED'}`;
+}
+
+function processorText({ processor }: RatioRow): string {
+  if (processor === undefined) return '';
+  const ratio = (processor.ours / processor.limit).toFixed(2).padStart(10);
+  return number(processor.limit) + number(processor.ours) + ratio;
 }
 
 function number(value: number): string {

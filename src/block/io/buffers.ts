@@ -59,14 +59,47 @@ const NATIVE_BYTES = 1024;
 
 /** Whether all bytes are zero. */
 export function isZero(bytes: Uint8Array): boolean {
-  if (equalBytes === undefined || bytes.length < NATIVE_BYTES) return isZeroByWords(bytes);
-  // Data that is not zero mostly shows it at once.
-  if (!isZeroByWords(bytes.subarray(0, 64))) return false;
-  for (let at = 0; at < bytes.length; at += ZERO_BUFFER_BYTES) {
+  const { length } = bytes;
+  // Data that is not zero mostly shows it at once, and then no view is made and no native code is called.
+  if (length > 0 && (bytes[0]! | bytes[Math.floor(length / 2)]! | bytes[length - 1]!) !== 0) return false;
+  if (equalBytes === undefined || length < NATIVE_BYTES) return isZeroByWords(bytes);
+  for (let at = 0; at < length; at += ZERO_BUFFER_BYTES) {
     const part = bytes.subarray(at, at + ZERO_BUFFER_BYTES);
     if (!equalBytes(part, zeroBuffer(part.length))) return false;
   }
   return true;
+}
+
+/** Bytes in a row of which all whole units are zero, or none is. */
+export interface ZeroRun {
+  readonly zero: boolean;
+  /** Where it ends in the buffer. */
+  readonly end: number;
+}
+
+/**
+ * Finds the run of units that begins at `from`.
+ *
+ * @param firstEnd where the unit ends that `from` lies in; from there on they have `unit` bytes each, the last one perhaps fewer
+ */
+export function zeroRun(bytes: Uint8Array, from: number, firstEnd: number, unit: number): ZeroRun {
+  const { length } = bytes;
+  let end = Math.min(firstEnd, length);
+  const zero = isZeroPart(bytes, from, end);
+  // Zeroes come in long runs: one call for all that is left, before there is one for each unit.
+  if (zero && isZeroPart(bytes, end, length)) return { zero, end: length };
+  while (end < length) {
+    const next = Math.min(end + unit, length);
+    if (isZeroPart(bytes, end, next) !== zero) break;
+    end = next;
+  }
+  return { zero, end };
+}
+
+function isZeroPart(bytes: Uint8Array, from: number, end: number): boolean {
+  // As `isZero` does, before a view is made for it.
+  if (from < end && (bytes[from]! | bytes[end - 1]!) !== 0) return false;
+  return isZero(bytes.subarray(from, end));
 }
 
 /** Looks at eight 32-bit words at a time, which is what JavaScript does fastest. */
@@ -74,6 +107,8 @@ function isZeroByWords(bytes: Uint8Array): boolean {
   const misaligned = bytes.byteOffset % 4;
   const headLength = Math.min(bytes.length, misaligned === 0 ? 0 : 4 - misaligned);
   for (let i = 0; i < headLength; i++) if (bytes[i] !== 0) return false;
+  // A few bytes may end before a word begins.
+  if (headLength === bytes.length) return true;
   const wordCount = Math.floor((bytes.length - headLength) / 4);
   const words = new Uint32Array(bytes.buffer, bytes.byteOffset + headLength, wordCount);
   let word = 0;

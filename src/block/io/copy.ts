@@ -4,11 +4,11 @@ import { NO_FLAGS, type RequestFlags } from '../driver.ts';
 import { type BlockError, withContext } from '../error.ts';
 import { REQUEST_PARALLELISM, SECTOR_SIZE, ZERO_BUFFER_BYTES } from '../limits.ts';
 import { TimeSlice } from '../time-slice.ts';
-import { isZero, requestBuffers } from './buffers.ts';
+import { requestBuffers, zeroRun } from './buffers.ts';
 import { blockStatus, type StatusLayer } from './status.ts';
 
 /** Data is copied in pieces of this many bytes, several at a time. */
-export const COPY_BYTES = 1024 * 1024;
+export const COPY_BYTES = 2 * 1024 * 1024;
 
 /** Where data comes from: a node. */
 export interface CopySource extends StatusLayer {
@@ -65,10 +65,14 @@ export function* copyRange(
   yield* new Copy(source, target, offset, length, settings).run();
 }
 
-interface Piece {
-  readonly offset: number;
+/** Bytes that are treated alike. */
+interface Run {
   readonly length: number;
   readonly kind: 'data' | 'zero' | 'skip';
+}
+
+interface Piece extends Run {
+  readonly offset: number;
 }
 
 /** One copy while it runs. */
@@ -81,6 +85,8 @@ class Copy {
   readonly #shift: number;
   readonly #flags: RequestFlags;
   #done = 0;
+  /** Up to here the source is known to hold data: it is not asked again for each piece. */
+  #dataEnd = 0;
   /** The piece before has been written. */
   #written: Promise<void> | undefined;
 
@@ -111,6 +117,23 @@ class Copy {
   }
 
   *#pieceAt(position: number): Co<Piece> {
+    const known = this.#dataEnd - position;
+    const run = known > 0 ? ({ kind: 'data', length: known } as const) : yield* this.#runAt(position);
+    if (run.kind !== 'data') return { offset: position, ...run };
+    const most = Math.min(COPY_BYTES - (position % COPY_BYTES), this.#end - position);
+    let { length } = run;
+    // Data that is looked up in small parts (compressed clusters, fragments) is still copied in large pieces.
+    while (length < most) {
+      const next = yield* this.#runAt(position + length);
+      if (next.kind !== 'data') break;
+      length += next.length;
+    }
+    this.#dataEnd = position + length;
+    return { offset: position, length: Math.min(length, most), kind: 'data' };
+  }
+
+  /** What is to be done from a position on, and for how many bytes. */
+  *#runAt(position: number): Co<Run> {
     const { base, baseLength = Number.MAX_SAFE_INTEGER, onUnreadable } = this.#settings;
     const left = this.#end - position;
     let status: { length: number; zero: boolean; present: boolean };
@@ -122,16 +145,13 @@ class Copy {
     }
     if (base !== undefined && position < baseLength) {
       const inside = Math.min(status.length, baseLength - position);
-      if (!status.present || status.zero) {
-        return { offset: position, length: inside, kind: status.present ? 'zero' : 'skip' };
-      }
+      if (!status.present || status.zero) return { length: inside, kind: status.present ? 'zero' : 'skip' };
     } else if (base !== undefined && !status.present) {
       // What the target stands on ends before what the source stands on does: this much is copied from there.
       status = yield* blockStatus(this.#source, position, status.length);
     }
-    if (status.zero) return { offset: position, length: status.length, kind: base === undefined ? 'zero' : 'skip' };
-    const length = Math.min(status.length, COPY_BYTES - (position % COPY_BYTES));
-    return { offset: position, length, kind: 'data' };
+    if (status.zero) return { length: status.length, kind: base === undefined ? 'zero' : 'skip' };
+    return { length: status.length, kind: 'data' };
   }
 
   #copy(piece: Piece): MaybePromise<void> {
@@ -196,14 +216,7 @@ class Copy {
       return;
     }
     for (let from = 0; from < data.length;) {
-      let end = this.#unitEnd(offset + from, zeroUnit) - offset;
-      const zero = isZero(data.subarray(from, end));
-      while (end < data.length) {
-        const next = this.#unitEnd(offset + end, zeroUnit) - offset;
-        if (isZero(data.subarray(end, next)) !== zero) break;
-        end = next;
-      }
-      end = Math.min(end, data.length);
+      const { zero, end } = zeroRun(data, from, this.#unitEnd(offset + from, zeroUnit) - offset, zeroUnit);
       if (zero) yield* this.#writeZeroes(offset + from, end - from);
       else yield* this.#write(offset + from, data.subarray(from, end));
       from = end;

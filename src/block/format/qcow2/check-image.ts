@@ -5,6 +5,7 @@ import { TimeSlice } from '../../time-slice.ts';
 import type { BlockError } from '../../error.ts';
 import type { DirectoryPlace } from './bitmap-directory.ts';
 import { CheckFindings } from '../shared/check-findings.ts';
+import { SeenFlags } from './check-flags.ts';
 import { ClusterReferences } from './check-references.ts';
 import { ENTRY_LENGTH, ENTRY_OFFSET_HIGH, ENTRY_OFFSET_LOW } from './layout.ts';
 
@@ -62,6 +63,7 @@ export class CheckedImage {
   readonly activeUses: ClusterReferences;
   /** How many other tables of offsets lie in a cluster: L1 tables of snapshots, tables of bitmaps. */
   readonly otherTables: ClusterReferences;
+  readonly flags: SeenFlags;
   /** With external data: the index of the last L1 entry that leads to the L2 table in a cluster. */
   readonly l1Indexes = new Map<number, number>();
   allocatedClusters = 0;
@@ -94,6 +96,7 @@ export class CheckedImage {
     this.tableUses = new ClusterReferences(this.fileClusters);
     this.activeUses = new ClusterReferences(this.fileClusters);
     this.otherTables = new ClusterReferences(this.fileClusters);
+    this.flags = new SeenFlags(this.fileClusters);
     this.dropsBitmaps = fix === 'all' && options.keepsBitmaps !== true;
     this.#progress = options.progress;
   }

@@ -12,6 +12,8 @@ const PAGE_MASK = 2 ** PAGE_BITS - 1;
 
 type Counts = Uint8Array | Uint16Array | Uint32Array;
 
+/** Fits into every page. */
+const SMALL_COUNT = 2 ** 8 - 1;
 const LARGEST_COUNT = 2 ** 32 - 1;
 
 export class ClusterReferences {
@@ -40,11 +42,18 @@ export class ClusterReferences {
   /** Counts references, up to 2^32 - 1 of them. */
   add(cluster: number, references: number): void {
     const number = cluster >>> PAGE_BITS;
-    let page = this.#pages[number] ?? this.#newPage(number);
-    const count = Math.min(page[cluster & PAGE_MASK]! + references, LARGEST_COUNT);
+    const page = this.#pages[number] ?? this.#newPage(number);
+    const count = page[cluster & PAGE_MASK]! + references;
+    if (count <= SMALL_COUNT) page[cluster & PAGE_MASK] = count;
+    else this.#addLarge(cluster, Math.min(count, LARGEST_COUNT));
+    if (cluster >= this.#length) this.#length = cluster + 1;
+  }
+
+  #addLarge(cluster: number, count: number): void {
+    const number = cluster >>> PAGE_BITS;
+    let page = this.#pages[number]!;
     while (count > largestIn(page)) page = this.#widen(number, page);
     page[cluster & PAGE_MASK] = count;
-    if (cluster >= this.#length) this.#length = cluster + 1;
   }
 
   /** Makes room for a file that has become longer. @throws BlockError `unsupported`, as the constructor */

@@ -15,6 +15,7 @@ import {
   L1_RESERVED_HIGH,
   L1_RESERVED_LOW,
   L2_COMPRESSED,
+  L2_NOT_PLAIN_HIGH,
   L2_RESERVED_HIGH,
   L2_RESERVED_LOW,
   L2_ZERO,
@@ -87,17 +88,11 @@ function* walkL2Tables(image: CheckedImage): Co<void> {
 }
 
 function* walkL2(image: CheckedImage, cluster: number): Co<void> {
-  const { clusterSize, tables } = image;
+  const { clusterSize } = image;
   const counter = new L2Counter(image, cluster);
-  const words = tables.l2EntryLength / ENTRY_LENGTH;
-  yield* image.eachPiece(cluster * clusterSize, clusterSize / ENTRY_LENGTH, (piece, first, count) => {
-    for (let index = 0; index < count; index += words) {
-      const high = piece.getUint32(index * 8);
-      const low = piece.getUint32(index * 8 + 4);
-      const bits = words === 1 ? NO_BITS : bitmapAt(piece, index + 1);
-      if (high !== 0 || low !== 0 || bits.alloc !== 0) counter.count(high, low, bits, (first + index) / words);
-    }
-  });
+  yield* image.eachPiece(cluster * clusterSize, clusterSize / ENTRY_LENGTH, (piece, first, count) =>
+    counter.countPiece(piece, first, count),
+  );
 }
 
 /** The second half of an extended entry. The last one may be cut off by the end of the file. */
@@ -125,9 +120,45 @@ class L2Counter {
     this.#guestStart = (image.l1Indexes.get(cluster) ?? 0) * (clusterSize / l2EntryLength) * clusterSize;
   }
 
+  /** @param first the index of the piece's first 64-bit word in the table. @param count how many there are */
+  countPiece(piece: DataView, first: number, count: number): void {
+    const { l2EntryLength, externalData } = this.#image.tables;
+    const words = l2EntryLength / ENTRY_LENGTH;
+    const plain = words === 1 && !externalData;
+    for (let index = 0; index < count; index += words) {
+      const high = piece.getUint32(index * 8);
+      const low = piece.getUint32(index * 8 + 4);
+      if (plain && this.#countPlain(high, low)) continue;
+      const bits = words === 1 ? NO_BITS : bitmapAt(piece, index + 1);
+      if (high !== 0 || low !== 0 || bits.alloc !== 0) this.#count(high, low, bits, (first + index) / words);
+    }
+  }
+
+  /** What nearly all entries are: data in the file, without anything else to be said of it. @returns false for all others */
+  #countPlain(high: number, low: number): boolean {
+    const image = this.#image;
+    const { clusterSize } = image.tables;
+    if ((high & L2_NOT_PLAIN_HIGH) !== 0 || (low & (clusterSize - 1)) !== 0) return false;
+    const offset = (high & ~ENTRY_COPIED) * 2 ** 32 + low;
+    if (offset === 0 || offset + clusterSize > image.fileLength) return false;
+    const cluster = offset / clusterSize;
+    image.references.add(cluster, this.#uses);
+    if (this.#activeUses > 0) image.flags.note(cluster, high >= ENTRY_COPIED);
+    this.#countAllocated(offset);
+    return true;
+  }
+
+  #countAllocated(offset: number): void {
+    const image = this.#image;
+    image.allocatedClusters += this.#activeUses;
+    if (this.#contiguousOffset !== 0 && offset !== this.#contiguousOffset) image.fragmentedClusters += this.#activeUses;
+    this.#contiguousOffset = offset + image.tables.clusterSize;
+  }
+
   /** @param index the entry's number in its table */
-  count(high: number, low: number, bits: SubclusterBits, index: number): void {
+  #count(high: number, low: number, bits: SubclusterBits, index: number): void {
     this.#checkBits(high, low, bits, index);
+    if (this.#activeUses > 0) this.#noteFlag(high, low);
     if ((high & L2_COMPRESSED) !== 0) {
       if (this.#image.tables.externalData) this.#foundCompressed(high, low, index);
       else this.#countCompressed(high, low);
@@ -138,6 +169,14 @@ class L2Counter {
       this.#image.findings.corruption(message, undefined, this.#uses);
     }
     if (this.#isAllocated(high, low)) this.#countData(high, low, index);
+  }
+
+  #noteFlag(high: number, low: number): void {
+    const image = this.#image;
+    const offset = entryOffset(high, low);
+    if ((high & L2_COMPRESSED) !== 0 || offset === 0) return;
+    if (image.tables.externalData || !image.isPlace(offset)) image.flags.unclear = true;
+    else image.flags.note(image.clusterOf(offset), (high & ENTRY_COPIED) !== 0);
   }
 
   /** What is stored for a compressed cluster stays counted, so that a repair does not give it away. QEMU does not count it. */
@@ -201,9 +240,7 @@ class L2Counter {
       image.hasBrokenReservation = true;
       return;
     }
-    image.allocatedClusters += this.#activeUses;
-    if (this.#contiguousOffset !== 0 && offset !== this.#contiguousOffset) image.fragmentedClusters += this.#activeUses;
-    this.#contiguousOffset = offset + clusterSize;
+    this.#countAllocated(offset);
     if (offset % clusterSize !== 0)
       findings.corruption(() => `ERROR ${misalignment(high, low, image)}`, offset, this.#uses);
     else if (image.tables.externalData) this.#checkExternal(offset, index);

@@ -151,6 +151,8 @@ export const L1_RESERVED_LOW = 0x000001ff;
 /** What must be zero in the L2 entry of a standard cluster: bits 56 to 61 and 1 to 8. */
 export const L2_RESERVED_HIGH = 0x3f000000;
 export const L2_RESERVED_LOW = 0x000001fe;
+/** High half, L2: what the entry of a cluster that merely holds data has not: those, compression, and offsets from 2^53 on. */
+export const L2_NOT_PLAIN_HIGH = 0x7fe00000;
 /** What must be zero in a refcount table entry: bits 0 to 8. */
 export const REFCOUNT_TABLE_RESERVED_LOW = 0x000001ff;
 

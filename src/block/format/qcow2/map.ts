@@ -10,12 +10,9 @@ import { BlockError } from '../../error.ts';
 import { backingExtent, dataExtent, encodedExtent, NO_OFFSET, zeroExtent, type Extent } from '../../extent.ts';
 import type { SliceCache } from '../shared/slice-cache.ts';
 import { decodeEntry } from './l2-entry.ts';
-import { ENTRY_LENGTH } from './layout.ts';
+import { ENTRY_LENGTH, L2_NOT_PLAIN_HIGH } from './layout.ts';
 import type { Metadata } from './metadata.ts';
 import { SubclusterMapper } from './map-subclusters.ts';
-
-/** Bits 53 to 55 of an offset, which numbers cannot hold, the reserved bits, and the flag of compressed clusters. */
-const NOT_PLAIN_HIGH = 0x7fe00000;
 
 /** An answer for tables that are not there covers so many of them at most. */
 const MAX_MISSING_TABLES = 4096;
@@ -91,7 +88,7 @@ export class Mapper {
     const low = view.getInt32(at + 4);
     const wanted = Math.ceil((inCluster + length) * this.#perCluster);
     const clusters = wanted === 1 ? 1 : Math.min(wanted, this.#entriesPerSlice - index);
-    if ((high & NOT_PLAIN_HIGH) === 0 && (low & this.#notPlainLow) === 0) {
+    if ((high & L2_NOT_PLAIN_HIGH) === 0 && (low & this.#notPlainLow) === 0) {
       const hostOffset = (high & ~0x80000000) * 2 ** 32 + (low >>> 0);
       const isData = this.#externalData
         ? (hostOffset !== 0 || high < 0) && hostOffset === guestOffset - inCluster

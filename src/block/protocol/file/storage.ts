@@ -74,14 +74,19 @@ export class FileStorage implements Storage {
         done += writeSync(descriptor, data, done, data.length - done, offset + done);
       }
     } catch (error) {
-      this.#undoGrowth(descriptor);
+      this.undoGrowth();
       throw this.failed(error, 'write', offset, data.length);
     }
-    if (data.length > 0 && offset + data.length > this.#length) this.#length = offset + data.length;
+    if (data.length > 0) this.grewTo(offset + data.length);
+  }
+
+  /** Bytes up to `end` have been written. */
+  protected grewTo(end: number): void {
+    if (end > this.#length) this.#length = end;
   }
 
   /** What lies past the end becomes a hole; what lies before it is made zero by the file system, or written. */
-  writeZeroes(offset: number, length: number, mayUnmap: boolean): void {
+  writeZeroes(offset: number, length: number, mayUnmap: boolean): MaybePromise<void> {
     const descriptor = this.writable('write zeroes');
     const end = offset + length;
     let written = Math.min(end, this.#length);
@@ -90,7 +95,7 @@ export class FileStorage implements Storage {
     for (let at = offset; at < written; at += zeroes.length) {
       this.#writeNow(at, at + zeroes.length <= written ? zeroes : zeroes.subarray(0, written - at));
     }
-    if (length > 0 && end > this.#length) this.truncate(end);
+    if (length > 0 && end > this.#length) this.#setLength(end);
   }
 
   /** Gives the space back; without the means to, nothing happens. */
@@ -107,7 +112,11 @@ export class FileStorage implements Storage {
     return { length: Math.min(inside, run.length), zero: run.hole };
   }
 
-  truncate(length: number): void {
+  truncate(length: number): MaybePromise<void> {
+    this.#setLength(length);
+  }
+
+  #setLength(length: number): void {
     const descriptor = this.writable('truncate');
     if (this.#file.fixedLength)
       throw this.failed(new Error('a device has the size that it has'), 'truncate', length, 0);
@@ -155,7 +164,8 @@ export class FileStorage implements Storage {
   }
 
   /** A failed write may have made the file longer; nobody was told of those bytes. */
-  #undoGrowth(descriptor: number): void {
+  protected undoGrowth(): void {
+    const descriptor = this.#descriptor;
     try {
       if (!this.#file.fixedLength && fstatSync(descriptor).size > this.#length) ftruncateSync(descriptor, this.#length);
     } catch {

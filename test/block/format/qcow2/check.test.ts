@@ -45,6 +45,14 @@ describe('a sound image', () => {
     expect(counting.counts.reads).toBeLessThan(12);
   });
 
+  it('has each of its tables read once', async () => {
+    const file = await fullImage({ size: 2 ** 20, cluster_size: 512 });
+    const counting = new CountingStorage(new SimulatedStorage({ initial: file.bytes }));
+    expect(await check(counting, 'none')).toMatchObject({ allocatedClusters: 2048, findings: [] });
+    // 32 L2 tables, and a refcount block for each 256 clusters.
+    expect(counting.counts.reads).toBeLessThan(32 + 9 + 12);
+  });
+
   it('is the same over a storage that makes one wait', async () => {
     const file = await fullImage();
     file.changeRefcount(firstDataCluster(file), 1);
