@@ -10,7 +10,7 @@ import { compareImages } from '../../../src/block/image/compare.ts';
 import { convertImage } from '../../../src/block/image/convert.ts';
 import { createImage } from '../../../src/block/image/create.ts';
 import { copyForRebase, setBackingFile } from '../../../src/block/image/rebase.ts';
-import { copyRange } from '../../../src/block/io/copy.ts';
+import { COPY_BYTES, copyRange } from '../../../src/block/io/copy.ts';
 import { createMemoryProtocol } from '../../../src/block/protocol/memory/index.ts';
 import type { Storage } from '../../../src/block/driver.ts';
 import { FailingStorage } from '../../support/failing-storage.ts';
@@ -60,7 +60,7 @@ describe('convert', () => {
   test('a request that fails, whichever it is, leaves no target', async () => {
     let failures = 0;
     for (let nth = 1; ; nth++) {
-      const content = new Uint8Array(3 * MIB).fill(5);
+      const content = new Uint8Array(3 * COPY_BYTES).fill(5);
       const source = new FailingStorage(new SimulatedStorage({ initial: content, random: new Random(nth) }), {
         verbs: ['read'],
         nth,
@@ -76,7 +76,7 @@ describe('convert', () => {
       );
       const opened = graph.open({ ...target, 'read-only': true });
       if (!failed) {
-        expect((await opened).length).toBe(3 * MIB);
+        expect((await opened).length).toBe(3 * COPY_BYTES);
         break;
       }
       failures++;
@@ -90,8 +90,8 @@ describe('the copy loop', () => {
   const settings = { targetIsZero: true, detectZeroes: false, writeZeroesAsData: true };
 
   test('writes in the order of the disk, however long reads take', async () => {
-    const content = new Uint8Array(8 * MIB).fill(1);
-    content.fill(0, 2 * MIB, 3 * MIB);
+    const content = new Uint8Array(8 * COPY_BYTES).fill(1);
+    content.fill(0, 2 * COPY_BYTES, 3 * COPY_BYTES);
     const graph = graphWith({ source: new SimulatedStorage({ initial: content, random: new Random(1) }) });
     const source = await graph.add({ driver: 'raw', file: { driver: 'given', name: 'source' }, 'read-only': true });
     const offsets: number[] = [];
@@ -101,7 +101,7 @@ describe('the copy loop', () => {
       },
       writeZeroes: () => undefined,
     };
-    await startAsync(copyRange(source, target, 0, 8 * MIB, settings));
+    await startAsync(copyRange(source, target, 0, 8 * COPY_BYTES, settings));
     expect(offsets).toEqual(offsets.toSorted((a, b) => a - b));
     expect(offsets).toHaveLength(8);
   });
