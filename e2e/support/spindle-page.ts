@@ -43,6 +43,25 @@ export class SpindlePage {
     await this.page.getByTestId('file-input').setInputFiles(paths);
   }
 
+  /** Chooses a folder, as with the button. */
+  async chooseFolder(path: string): Promise<void> {
+    await this.start.waitFor();
+    await this.page.getByTestId('folder-input').setInputFiles(path);
+  }
+
+  /** Drops what is at these paths, as a file manager does: folders are folders, which no script can pretend. */
+  async dropPaths(...paths: readonly string[]): Promise<void> {
+    await this.start.waitFor();
+    const box = await this.page.getByTestId('drop-zone').boundingBox();
+    const place = { x: box!.x + box!.width / 2, y: box!.y + 20 };
+    const session = await this.page.context().newCDPSession(this.page);
+    const data = { items: [], files: [...paths], dragOperationsMask: 1 };
+    for (const type of ['dragEnter', 'dragOver', 'drop'] as const) {
+      await session.send('Input.dispatchDragEvent', { type, ...place, data });
+    }
+    await session.detach();
+  }
+
   /** Drops a file onto the page. */
   async drop(path: string): Promise<void> {
     await this.start.waitFor();

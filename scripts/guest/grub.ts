@@ -126,8 +126,8 @@ function emptyEnvironment(): Uint8Array {
   return Buffer.from('# GRUB Environment Block\n'.padEnd(environmentLength, '#'));
 }
 
-/** Bytes that no compression helps with and every build repeats: something to hash. */
-function pseudoRandomBytes(length: number): Uint8Array {
+/** Bytes that no compression helps with and every build repeats: something to hash. Both guests have a mebibyte in `random.bin`. */
+export function pseudoRandomBytes(length: number): Uint8Array {
   const bytes = Buffer.alloc(length);
   let state = 1;
   for (let offset = 0; offset < length; offset += 4) {

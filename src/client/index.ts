@@ -8,6 +8,7 @@ export type {
   CheckFinding,
   CheckResult,
   CreateOptions,
+  DroppedFile,
   FileAnswer,
   FileRequest,
   FormatOptions,

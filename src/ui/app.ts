@@ -1,28 +1,27 @@
-/** What the page shows when, and what the buttons do. One view at a time; a view that holds a disk closes it when it goes. */
-import type { Disk, Spindle } from '../client/index.ts';
+/** What the page shows when, and what the buttons do, but for machines: those have a file of their own. */
+import type { Archive, Disk, Spindle } from '../client/index.ts';
 import { BlockError } from '../block/error.ts';
-import { chainOptions, knownChain, type Chain } from './images/chain.ts';
-import { guessDevice } from './images/device.ts';
-import { diskOptions, overlaySource, type Library, type StoredDisk } from './images/library.ts';
-import { openChain, openingOf, openingOfFiles, readOnly, type Opening } from './images/opening.ts';
-import { sourceName, type Source } from './images/source.ts';
+import { Asking } from './asking.ts';
+import { knownChain, type Chain } from './images/chain.ts';
+import { folderOfChosen, readFolder, type GivenFolder } from './images/folder.ts';
+import { diskOptions, isFolderDisk, overlaySource, type Library, type StoredDisk } from './images/library.ts';
+import { openChain, openingOf, openingOfSources, type Opening } from './images/opening.ts';
+import { protocolOptions, sourceName, type Source } from './images/source.ts';
 import type { StorageChoice } from './images/storages.ts';
-import { askBoot, DEFAULT_MEMORY, type BootChoice } from './inspect/boot-dialog.ts';
+import { deleteUnpacked, freeSpace, listUnpacked, unpackedSource, type UnpackedImage } from './images/unpacked.ts';
 import { InspectorView } from './inspect/inspector-view.ts';
-import type { MachineRequest, MachineView } from './machine/machine-view.ts';
-import { confirmLoss } from './parts/confirm.ts';
-import { button, h } from './parts/dom.ts';
-import { errorView, kindOf } from './parts/error-view.ts';
-import { askForBases, GivenFiles, sourcesOf } from './start/ask-base.ts';
-import { demoUrl, type DemoImage, type DemoManifest } from './start/demo.ts';
-import { acceptDrops } from './start/drop-zone.ts';
-import { startView } from './start/start-view.ts';
+import { Machines } from './machines.ts';
 import { begin } from './parts/begin.ts';
-
-/** A view that holds something. */
-interface Held {
-  close(): Promise<void>;
-}
+import { confirmLoss } from './parts/confirm.ts';
+import { h } from './parts/dom.ts';
+import { errorView, kindOf } from './parts/error-view.ts';
+import { Stage, type Turn } from './parts/stage.ts';
+import { count } from './parts/text.ts';
+import { GivenSources } from './start/ask-base.ts';
+import { demoUrl, type DemoImage, type DemoManifest } from './start/demo.ts';
+import { acceptDrops, type Dropped } from './start/drop-zone.ts';
+import { startView } from './start/start-view.ts';
+import { UnpackView } from './unpack/unpack-view.ts';
 
 export interface AppParts {
   readonly spindle: Spindle;
@@ -32,26 +31,32 @@ export interface AppParts {
   readonly main: HTMLElement;
 }
 
-/** What is known before a boot that nobody was asked about. */
-type BootHints = Partial<BootChoice>;
-
 export class App {
   readonly #parts: AppParts;
-  readonly #given = new GivenFiles();
-  #held: Held | undefined;
-  #machine: MachineView | undefined;
-  /** Counts navigations: what was started for an earlier one does not show itself any more. */
-  #turn = 0;
+  readonly #stage: Stage;
+  readonly #given = new GivenSources();
+  readonly #asking: Asking;
+  readonly #machines: Machines;
 
   constructor(parts: AppParts) {
     this.#parts = parts;
+    this.#stage = new Stage(parts.main, (notice) => this.showStart([notice]));
+    const home = (): Promise<void> => this.showStart();
+    this.#asking = new Asking(this.#stage, this.#given, home);
+    this.#machines = new Machines({
+      ...parts,
+      stage: this.#stage,
+      asking: this.#asking,
+      inspect: (opening) => this.#inspect(opening),
+      home,
+    });
     acceptDrops(
       () => parts.main.querySelector('.drop'),
-      (files) => begin(this.openFiles(files)),
+      (dropped) => begin(this.openDropped(dropped)),
     );
     begin(
       parts.spindle.closed.then((error) => {
-        if (error !== undefined) begin(this.#fail(error, 'Talking to the block layer'));
+        if (error !== undefined) begin(this.#stage.fail(error, 'Talking to the block layer'));
       }),
     );
   }
@@ -59,26 +64,35 @@ export class App {
   // ── Start ──
 
   async showStart(notices: readonly HTMLElement[] = []): Promise<void> {
-    const turn = await this.#leave();
-    const disks = await this.#listDisks();
-    if (turn !== this.#turn) return;
+    const turn = await this.#stage.leave();
+    const all = [...notices];
+    const [disks, images] = await Promise.all([this.#listDisks(), this.#listUnpacked(all)]);
+    if (!turn.isCurrent) return;
     const { manifest, storages } = this.#parts;
-    const all = storages.opfs || storages.indexeddb ? notices : [...notices, privateNotice()];
-    this.#show(
+    if (!storages.opfs && !storages.indexeddb) all.push(privateNotice());
+    this.#stage.show(
       startView(
-        { manifest, disks, notices: all },
+        { manifest, disks, images, notices: all },
         {
-          drop: { files: (files) => begin(this.openFiles(files)), url: (url) => begin(this.openUrl(url)) },
+          drop: {
+            files: (files) => begin(this.openFiles(files)),
+            folder: (files) => begin(this.openChosenFolder(files)),
+            url: (url) => begin(this.openUrl(url)),
+          },
           demo: {
             boot: (image) => begin(this.bootDemo(image)),
             inspect: (image) =>
               begin(this.#inspect(openingOf({ kind: 'url', url: demoUrl(image.file) }, image.format))),
           },
           library: {
-            boot: (disk) => begin(this.#bootStored(disk)),
+            boot: (disk) => begin(this.#machines.bootStored(disk)),
             inspect: (disk) => begin(this.#inspectStored(disk)),
             startOver: (disk) => begin(this.#startOver(disk)),
             remove: (disk) => begin(this.#remove(disk)),
+          },
+          images: {
+            inspect: ({ name }) => begin(this.#openSources([unpackedSource(name)])),
+            remove: ({ name }) => begin(this.#removeUnpacked(name)),
           },
         },
       ),
@@ -86,53 +100,138 @@ export class App {
     );
   }
 
-  async openFiles(files: readonly File[]): Promise<void> {
-    this.#given.add(files);
-    await this.#guarded(`Opening ${files.map(({ name }) => name).join(', ')}`, async () => {
-      const opening = await openingOfFiles(this.#parts.spindle, files);
-      await this.#inspect(opening);
+  // ── Opening ──
+
+  async openDropped(dropped: Dropped): Promise<void> {
+    if (dropped.files !== undefined) return this.openFiles(dropped.files);
+    const abort = new AbortController();
+    await this.#stage.guarded('Reading the folder', async (turn) => {
+      const say = turn.busy('Reading the folder…', () => abort.abort());
+      const onProgress = (files: number): void => {
+        if (!turn.isCurrent) abort.abort();
+        say(`Reading the folder: ${count(files)} files…`);
+      };
+      let folder: GivenFolder;
+      try {
+        folder = await readFolder(dropped.entries, abort.signal, onProgress);
+      } catch (error) {
+        if (kindOf(error) !== 'aborted' || !turn.isCurrent) throw error;
+        return this.showStart();
+      }
+      if (turn.isCurrent) await this.#openFolder(folder);
     });
   }
 
+  async openChosenFolder(files: readonly File[]): Promise<void> {
+    await this.#stage.guarded('Reading the folder', () => this.#openFolder(folderOfChosen(files)));
+  }
+
+  async #openFolder(folder: GivenFolder): Promise<void> {
+    const source: Source = { kind: 'folder', folder };
+    this.#given.add(source);
+    await this.#inspect(openingOf(source, 'raw'));
+  }
+
+  async openFiles(files: readonly File[]): Promise<void> {
+    const sources = files.map((file): Source => ({ kind: 'file', file }));
+    this.#given.add(...sources);
+    await this.#openSources(sources);
+  }
+
   async openUrl(given: string): Promise<void> {
-    await this.#guarded(`Opening ${given}`, () => this.#inspect(openingOf({ kind: 'url', url: absolute(given) })));
+    await this.#stage.guarded(`Opening ${given}`, () => this.#openSources([{ kind: 'url', url: absolute(given) }]));
+  }
+
+  /**
+   * Opens what was given together: archives among them are unpacked first, one after the other.
+   *
+   * @param asTheyAre archives that are opened as images
+   */
+  async #openSources(sources: readonly Source[], asTheyAre: readonly Source[] = []): Promise<void> {
+    await this.#stage.guarded(`Opening ${sources.map(sourceName).join(', ')}`, async (turn) => {
+      const { spindle } = this.#parts;
+      for (const source of sources.filter((each) => !asTheyAre.includes(each))) {
+        const archive = await spindle.probeArchive(protocolOptions(source));
+        if (archive !== undefined) return this.#offerToUnpack(turn, { source, archive }, sources, asTheyAre);
+      }
+      const opening = await openingOfSources(spindle, sources);
+      if (turn.isCurrent) await this.#inspect(opening);
+    });
+  }
+
+  async #offerToUnpack(
+    turn: Turn,
+    { source, archive }: { readonly source: Source; readonly archive: Archive },
+    sources: readonly Source[],
+    asTheyAre: readonly Source[],
+  ): Promise<void> {
+    const { spindle, storages } = this.#parts;
+    if (!storages.opfs) throw noFiles(archive);
+    const free = await freeSpace(spindle);
+    if (!turn.isCurrent) return;
+    const replaced = (image: Source): void =>
+      begin(
+        this.#openSources(
+          sources.map((each) => (each === source ? image : each)),
+          asTheyAre,
+        ),
+      );
+    const view = new UnpackView(
+      spindle,
+      { source, archive, free },
+      {
+        back: () => begin(this.showStart()),
+        asItIs: () => begin(this.#openSources(sources, [...asTheyAre, source])),
+        open: (name) => replaced(unpackedSource(name)),
+        done: replaced,
+        mayReplace: (name) => this.#confirmLossOf(name, `Replace ${name}?`, 'Replace'),
+      },
+    );
+    this.#stage.show(view.element, `${sourceName(source)} – Spindle`, view);
   }
 
   /** Boots an image at an address without asking; a disk that was made over it before goes on. */
   async bootUrl(given: string): Promise<void> {
-    await this.#guarded(`Booting ${given}`, () =>
-      this.#bootSource({ kind: 'url', url: absolute(given) }, undefined, {}),
-    );
+    await this.#stage.guarded(`Booting ${given}`, async () => {
+      const source = { kind: 'url', url: absolute(given) } as const;
+      const archive = await this.#parts.spindle.probeArchive(protocolOptions(source));
+      if (archive !== undefined) await this.#openSources([source]);
+      else await this.#machines.bootSource(source, undefined);
+    });
   }
 
-  async bootDemo({ title, file, format, device, memory }: DemoImage): Promise<void> {
-    const source: Source = { kind: 'url', url: demoUrl(file) };
-    await this.#guarded(`Booting ${title}`, () => this.#bootSource(source, format, { name: title, device, memory }));
+  bootDemo(image: DemoImage): Promise<void> {
+    return this.#machines.bootDemo(image);
   }
 
   // ── Before the page goes ──
 
   /** Bytes that a guest wrote and that a closed tab would lose. */
   get unflushed(): number {
-    return this.#machine?.unflushed ?? 0;
+    return this.#machines.unflushed;
   }
 
-  async flush(): Promise<void> {
-    await this.#machine?.flush();
+  flush(): Promise<void> {
+    return this.#machines.flush();
   }
 
   // ── Looking inside ──
 
   async #inspect(opening: Opening, withoutBase = false): Promise<void> {
     const title = sourceName(opening.top);
-    await this.#guarded(`Opening ${title}`, async (turn) => {
+    await this.#stage.guarded(`Opening ${title}`, async (turn) => {
       const { chain, disk } = await openChain(this.#parts.spindle, opening, withoutBase);
       const { missing } = chain;
+      const { top } = opening;
       await this.#showInspector(turn, title, chain, disk, false, {
-        boot: () => begin(this.#askAndBoot(chain, disk!, { name: title })),
+        boot: () =>
+          begin(
+            top.kind === 'folder' ? this.#machines.askMachineFor(top) : this.#machines.askAndBoot(chain, disk!, title),
+          ),
         choose: (file) => {
-          this.#given.add([file]);
-          opening.pool.answer(missing!.reference, { kind: 'file', file });
+          const source: Source = { kind: 'file', file };
+          this.#given.add(source);
+          opening.pool.answer(missing!.reference, source);
           begin(this.#inspect(opening));
         },
         allowUrl: () => {
@@ -145,21 +244,29 @@ export class App {
   }
 
   async #inspectStored(record: StoredDisk): Promise<void> {
-    await this.#withSources(record, (sources) =>
-      this.#guarded(`Opening ${record.name}`, async (turn) => {
+    await this.#asking.withSources(record, (sources) => this.#inspectLocated(record, sources));
+  }
+
+  async #inspectLocated(record: StoredDisk, sources: readonly Source[]): Promise<void> {
+    const startOver = (): HTMLElement[] =>
+      this.#machines.startOverButtons(record, sources, (disk) => this.#inspectLocated(disk.record, disk.sources));
+    await this.#stage.guarded(
+      `Opening ${record.name}`,
+      async (turn) => {
         const { spindle } = this.#parts;
         const layers = record.layers.map(({ format }, index) => ({ source: sources[index]!, format }));
         const chain = await knownChain(spindle, [{ source: overlaySource(record), format: 'qcow2' }, ...layers]);
         const disk = await spindle.open(diskOptions(record, sources), { check: true });
         await this.#showInspector(turn, record.name, chain, disk, true, {
-          boot: () => begin(this.#askAndBootStored(record, sources)),
+          boot: () => begin(this.#machines.askAndBootStored(record, sources)),
         });
-      }),
+      },
+      (error) => (kindOf(error) === 'base-changed' && isFolderDisk(record) ? startOver() : []),
     );
   }
 
   async #showInspector(
-    turn: number,
+    turn: Turn,
     title: string,
     chain: Chain,
     disk: Disk | undefined,
@@ -167,7 +274,7 @@ export class App {
     actions: Pick<ConstructorParameters<typeof InspectorView>[1], 'boot'> &
       Partial<ConstructorParameters<typeof InspectorView>[1]>,
   ): Promise<void> {
-    if (turn !== this.#turn) {
+    if (!turn.isCurrent) {
       await disk?.close();
       return;
     }
@@ -176,198 +283,51 @@ export class App {
       { title, chain, disk, owned },
       { choose: nothing, allowUrl: nothing, withoutBase: nothing, back: () => begin(this.showStart()), ...actions },
     );
-    this.#held = view;
-    this.#show(view.element, `${title} – Spindle`);
+    this.#stage.show(view.element, `${title} – Spindle`, view);
     await view.start();
   }
 
-  // ── Booting ──
-
-  async #askAndBoot(chain: Chain, disk: Disk, hints: BootHints): Promise<void> {
-    const suggested = await this.#suggest(chain, disk, hints);
-    const choice = await askBoot(suggested, this.#parts.storages);
-    if (choice === undefined) return;
-    await this.#guarded(`Booting ${choice.name}`, () => this.#bootChain(chain, choice));
-  }
-
-  async #bootSource(source: Source & { kind: 'url' }, format: string | undefined, hints: BootHints): Promise<void> {
-    const known = (await this.#listDisks()).find((disk) => {
-      const from = disk.layers[0]?.from;
-      return from?.kind === 'url' && from.url === source.url;
-    });
-    if (known !== undefined) return this.#bootStored(known);
-    const opening = openingOf(source, format);
-    const { chain, disk } = await openChain(this.#parts.spindle, opening, false);
-    if (disk === undefined) return this.#inspect(opening);
-    let choice: BootChoice;
-    try {
-      choice = await this.#suggest(chain, disk, { name: sourceName(source), ...hints });
-    } finally {
-      await disk.close();
-    }
-    await this.#bootChain(chain, choice);
-  }
-
-  async #suggest(chain: Chain, disk: Disk, hints: BootHints): Promise<BootChoice> {
-    return {
-      name: hints.name ?? chain.layers[0]!.name,
-      device: hints.device ?? (await guessDevice(disk)),
-      memory: hints.memory ?? DEFAULT_MEMORY,
-      storage: hints.storage ?? (this.#parts.storages.opfs ? 'opfs' : 'indexeddb'),
-    };
-  }
-
-  async #bootChain(chain: Chain, choice: BootChoice): Promise<void> {
-    if (choice.device === 'cdrom') {
-      await this.#run({
-        title: choice.name,
-        options: readOnly(chainOptions(chain.layers, chain.missing)),
-        device: 'cdrom',
-        memory: choice.memory,
-        note: 'A CD is only read: there is nothing to keep.',
-      });
-      return;
-    }
-    if (!this.#parts.storages.opfs && !this.#parts.storages.indexeddb) throw noStorage();
-    const record = await this.#parts.library.create(chain, choice);
-    await this.#runStored(
-      record,
-      chain.layers.map(({ source }) => source),
-    );
-  }
-
-  async #askAndBootStored(record: StoredDisk, sources: readonly Source[]): Promise<void> {
-    // Where the overlay is kept cannot be changed any more.
-    const storages = { opfs: record.storage === 'opfs', indexeddb: record.storage === 'indexeddb' };
-    const choice = await askBoot(record, storages);
-    if (choice === undefined) return;
-    await this.#guarded(`Booting ${choice.name}`, async () => {
-      const { name, device, memory } = choice;
-      await this.#runStored(await this.#parts.library.touch(record, { name, device, memory }), sources);
-    });
-  }
-
-  async #bootStored(record: StoredDisk): Promise<void> {
-    await this.#withSources(record, (sources) => this.#runStored(record, sources));
-  }
-
-  async #runStored(
-    record: StoredDisk,
-    sources: readonly Source[],
-    identity: 'check' | 'update' = 'check',
-  ): Promise<void> {
-    await this.#parts.library.touch(record);
-    const base = record.layers[0]!;
-    const where = record.storage === 'opfs' ? 'this browser' : 'this browser’s IndexedDB';
-    const request: MachineRequest = {
-      title: record.name,
-      options: diskOptions(record, sources, identity),
-      device: record.device,
-      memory: record.memory,
-      note: `Changes are kept in ${where}; ${base.name} is only read.`,
-    };
-    const actions = (error: unknown): HTMLElement[] => {
-      const again = button('Try again', () => begin(this.#bootStored(record)), { icon: 'reset' });
-      // After the page was loaded anew the passphrase of an encrypted base is asked for again.
-      if (kindOf(error) === 'passphrase-needed') {
-        return [button('Give the passphrase…', () => begin(this.#unlockAndRun(record, sources)), { kind: 'primary' })];
-      }
-      if (kindOf(error) !== 'base-changed') return [again];
-      const update = button(
-        'It is the right one: use it from now on',
-        () => begin(this.#runStored(record, sources, 'update')),
-        { kind: 'danger' },
-      );
-      if (base.from.kind !== 'file') return [again, update];
-      const other = button(
-        'Choose another file…',
-        () =>
-          this.#askBases(
-            record,
-            record.layers.map(() => undefined),
-            (chosen) => this.#runStored(record, chosen),
-          ),
-        { kind: 'primary' },
-      );
-      return [other, update];
-    };
-    await this.#run(request, actions);
-  }
-
-  async #unlockAndRun(record: StoredDisk, sources: readonly Source[]): Promise<void> {
-    await this.#guarded(`Booting ${record.name}`, async () => {
-      const layers = record.layers.map(({ format }, index) => ({ source: sources[index]!, format }));
-      await knownChain(this.#parts.spindle, layers);
-      await this.#runStored(record, sources);
-    });
-  }
-
-  async #run(request: MachineRequest, actions: (error: unknown) => HTMLElement[] = () => []): Promise<void> {
-    const what = `Booting ${request.title}`;
-    await this.#guarded(
-      what,
-      async (turn) => {
-        const { MachineView } = await import('./machine/machine-view.ts');
-        if (turn !== this.#turn) return;
-        const view = new MachineView(request, () => this.showStart());
-        this.#held = view;
-        this.#machine = view;
-        this.#show(view.element, `${request.title} – Spindle`);
-        document.body.classList.add('wide');
-        await view.start(this.#parts.spindle, this.#parts.manifest);
-      },
-      actions,
-    );
-  }
-
-  // ── Disks of one's own ──
-
-  async #withSources(record: StoredDisk, go: (sources: readonly Source[]) => Promise<void>): Promise<void> {
-    const sources = sourcesOf(record, this.#given);
-    if (sources.every((source) => source !== undefined)) return go(sources);
-    this.#askBases(record, sources, go);
-  }
-
-  #askBases(
-    record: StoredDisk,
-    sources: (Source | undefined)[],
-    go: (sources: readonly Source[]) => Promise<void>,
-  ): void {
-    const chosen = (all: readonly Source[]): void => {
-      this.#given.add(all.flatMap((source) => (source.kind === 'file' ? [source.file] : [])));
-      begin(this.#guarded(`Opening ${record.name}`, () => go(all)));
-    };
-    begin(
-      this.#leave().then(() =>
-        this.#show(
-          askForBases(record, sources, chosen, () => begin(this.showStart())),
-          `${record.name} – Spindle`,
-        ),
-      ),
-    );
-  }
+  // ── Disks and images of one's own ──
 
   async #startOver(record: StoredDisk): Promise<void> {
     const yes = await confirmLoss(
       `Start over with ${record.name}?`,
-      'Everything that the machine wrote to this disk is lost. The image below it stays as it is.',
+      'Everything that the machine wrote to this disk is lost. What is below it stays as it is.',
       'Start over',
     );
-    if (yes)
-      await this.#changeLibrary(`Starting over with ${record.name}`, () => this.#parts.library.startOver(record));
+    if (yes) await this.#change(`Starting over with ${record.name}`, () => this.#parts.library.startOver(record));
   }
 
   async #remove(record: StoredDisk): Promise<void> {
     const yes = await confirmLoss(
       `Delete ${record.name}?`,
-      'The disk and everything that the machine wrote to it are lost. The image below it stays as it is.',
+      'The disk and everything that the machine wrote to it are lost. What is below it stays as it is.',
       'Delete',
     );
-    if (yes) await this.#changeLibrary(`Deleting ${record.name}`, () => this.#parts.library.remove(record));
+    if (yes) await this.#change(`Deleting ${record.name}`, () => this.#parts.library.remove(record));
   }
 
-  async #changeLibrary(what: string, change: () => Promise<void>): Promise<void> {
-    await this.#guarded(what, async () => {
+  async #removeUnpacked(name: string): Promise<void> {
+    const yes = await this.#confirmLossOf(name, `Delete ${name}?`, 'Delete');
+    if (yes) await this.#change(`Deleting ${name}`, () => deleteUnpacked(this.#parts.spindle, name));
+  }
+
+  /** Asks before an unpacked image goes, and says what stands on it. */
+  async #confirmLossOf(name: string, question: string, yes: string): Promise<boolean> {
+    const { path } = unpackedSource(name);
+    const disks = (await this.#listDisks()).filter(({ layers }) =>
+      layers.some(({ from }) => from.kind === 'opfs' && from.path === path),
+    );
+    const names = disks.map((disk) => disk.name).join(', ');
+    const lost =
+      disks.length === 0
+        ? 'No disk of yours stands on this unpacked image. The file that it was unpacked from stays as it is.'
+        : `Disks of yours stand on it and cannot be used without it: ${names}.`;
+    return confirmLoss(question, lost, yes);
+  }
+
+  async #change(what: string, change: () => Promise<void>): Promise<void> {
+    await this.#stage.guarded(what, async () => {
       await change();
       await this.showStart();
     });
@@ -377,53 +337,16 @@ export class App {
     return this.#parts.storages.indexeddb ? this.#parts.library.list() : [];
   }
 
-  // ── Views ──
-
-  /** Runs something that shows itself when it is done; until then the page says what it waits for. */
-  async #guarded(
-    what: string,
-    work: (turn: number) => Promise<void>,
-    actions: (error: unknown) => HTMLElement[] = () => [],
-  ): Promise<void> {
+  /** @param notices gets what went wrong: the page is shown all the same */
+  async #listUnpacked(notices: HTMLElement[]): Promise<UnpackedImage[]> {
+    if (!this.#parts.storages.opfs) return [];
     try {
-      const turn = await this.#leave();
-      this.#show(
-        h(
-          'div',
-          { class: 'busy', role: 'status', 'data-testid': 'busy' },
-          h('span', { class: 'spinner', 'aria-hidden': 'true' }),
-          `${what}…`,
-        ),
-        undefined,
-      );
-      await work(turn);
+      return await listUnpacked(this.#parts.spindle);
     } catch (error) {
-      await this.#fail(error, what, actions(error));
+      // When the worker is gone, that is shown already.
+      if (kindOf(error) !== 'closed') notices.push(errorView(error, 'Listing the unpacked images'));
+      return [];
     }
-  }
-
-  async #fail(error: unknown, what: string, actions: readonly HTMLElement[] = []): Promise<void> {
-    await this.showStart([errorView(error, what, actions)]);
-    window.scrollTo({ top: 0 });
-  }
-
-  /** Closes what the present view holds. */
-  async #leave(): Promise<number> {
-    const held = this.#held;
-    this.#held = undefined;
-    this.#machine = undefined;
-    document.body.classList.remove('wide');
-    this.#turn++;
-    const turn = this.#turn;
-    await held?.close();
-    return turn;
-  }
-
-  #show(view: HTMLElement, title: string | undefined): void {
-    this.#parts.main.replaceChildren(view);
-    if (title !== undefined) document.title = title;
-    // A screen reader and the Tab key go on at the top of what is new.
-    this.#parts.main.focus({ preventScroll: true });
   }
 }
 
@@ -432,10 +355,10 @@ function absolute(url: string): string {
   throw new BlockError('invalid', `'${url}' is not an address`, { filename: url });
 }
 
-function noStorage(): BlockError {
+function noFiles({ kind, name }: Archive): BlockError {
   return new BlockError(
     'unsupported',
-    'This browser window keeps no files, so there is nowhere to put what the machine writes. Open the page in a window that is not private',
+    `${name} is packed in a ${kind} file, and this browser window keeps no files to unpack it into. Unpack it on your computer, and drop the image`,
   );
 }
 

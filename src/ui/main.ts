@@ -5,7 +5,7 @@ import { Library } from './images/library.ts';
 import { availableStorages } from './images/storages.ts';
 import { showAbout } from './start/about.ts';
 import { errorView } from './parts/error-view.ts';
-import { removeLeftovers } from './parts/save.ts';
+import { removeUnfinished } from './parts/unfinished.ts';
 import { loadDemo } from './start/demo.ts';
 import { begin } from './parts/begin.ts';
 
@@ -23,7 +23,7 @@ async function startPage(): Promise<void> {
   document.querySelector('#home')!.addEventListener('click', () => begin(app.showStart()));
   document.querySelector('#about')!.addEventListener('click', () => showAbout(manifest));
   keepWrites(app);
-  begin(removeLeftovers());
+  begin(removeUnfinished());
 
   const link = new URLSearchParams(location.search);
   const [url, demo] = [link.get('url'), link.get('demo')];

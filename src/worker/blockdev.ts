@@ -15,6 +15,8 @@ import type { createVvfatProtocol } from '../block/protocol/vvfat/driver.ts';
 import type { DroppedFile } from '../block/protocol/vvfat/dropped.ts';
 import type { opfsProtocol } from '../block/protocol/opfs/driver.ts';
 
+export type { DroppedFile };
+
 /** Options that every node takes, whatever its driver. */
 export type GenericNodeOptions = Omit<OptionInput<typeof genericOptions>, 'driver'>;
 

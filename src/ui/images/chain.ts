@@ -6,7 +6,7 @@ import type { BlockdevOptions, ImageInfo, ImageProbe, Spindle } from '../../clie
 import { BlockError } from '../../block/error.ts';
 import { baseName } from '../parts/text.ts';
 import { secretOptions, unlock } from './passphrases.ts';
-import { protocolOptions, sourceName, type Source } from './source.ts';
+import { protocolOptions, sourceKey, sourceName, type Source } from './source.ts';
 
 /** More layers than any chain that people make; the core has its own limit. */
 const MAX_LAYERS = 200;
@@ -148,7 +148,7 @@ function refuseCircle(layers: readonly Layer[], source: Source, reference: strin
 
 function isSame(one: Source, other: Source): boolean {
   if (one.kind === 'file' && other.kind === 'file') return one.file === other.file;
-  return JSON.stringify(one) === JSON.stringify(other);
+  return sourceKey(one) === sourceKey(other);
 }
 
 /** The address that a name means seen from an image at an address. */

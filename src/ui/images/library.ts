@@ -9,13 +9,14 @@ import { begin } from '../parts/begin.ts';
 
 export type OverlayStorage = 'opfs' | 'indexeddb';
 
-/** A layer below the overlay. A file cannot be kept by a page: its name and size are, to ask for it again. */
+/** A layer below the overlay. Files and folders cannot be kept by a page: what they are called and their size are, to ask for them again. */
 export interface StoredLayer {
   readonly name: string;
   readonly format: string;
   readonly from:
     | { readonly kind: 'url'; readonly url: string }
     | { readonly kind: 'file'; readonly size: number }
+    | { readonly kind: 'folder'; readonly fileCount: number; readonly bytes: number }
     | { readonly kind: 'opfs'; readonly path: string }
     | { readonly kind: 'indexeddb'; readonly name: string };
 }
@@ -31,6 +32,8 @@ export interface StoredDisk {
   readonly memory: number;
   /** From the base that the overlay stands on downwards. */
   readonly layers: readonly StoredLayer[];
+  /** ID of the disk that was its machine's second one. That may be gone. */
+  readonly second?: string | undefined;
   readonly createdMs: number;
   readonly usedMs: number;
 }
@@ -58,11 +61,15 @@ export class Library {
    *
    * @throws BlockError when it cannot be made; then nothing stands in the list
    */
-  async create(chain: Chain, wanted: Pick<StoredDisk, 'name' | 'storage' | 'device' | 'memory'>): Promise<StoredDisk> {
+  async create(
+    chain: Chain,
+    wanted: Pick<StoredDisk, 'name' | 'storage' | 'device' | 'memory' | 'second'>,
+  ): Promise<StoredDisk> {
     const top = chain.layers[0]!;
     const now = Date.now();
+    const { name, storage, device, memory, second } = wanted;
     const record: StoredDisk = {
-      ...wanted,
+      ...{ name, storage, device, memory, second },
       id: crypto.randomUUID(),
       size: top.info['virtual-size'],
       layers: chain.layers.map(storedLayer),
@@ -86,6 +93,16 @@ export class Library {
     await this.#createOverlay(record, undefined);
   }
 
+  /** As `startOver`, over a base that is not the same any more. */
+  async startOverOn(record: StoredDisk, chain: Chain): Promise<StoredDisk> {
+    const top = chain.layers[0]!;
+    const now: StoredDisk = { ...record, size: top.info['virtual-size'], layers: chain.layers.map(storedLayer) };
+    await this.#deleteOverlay(record);
+    await this.#createOverlay(now, top.source);
+    await this.#keep(now);
+    return now;
+  }
+
   async remove(record: StoredDisk): Promise<void> {
     await this.#deleteOverlay(record);
     await del(record.id, this.#records);
@@ -94,7 +111,7 @@ export class Library {
   /** Notes that a disk is used now. @param changed what is to be different from now on */
   async touch(
     record: StoredDisk,
-    changed: Partial<Pick<StoredDisk, 'name' | 'device' | 'memory'>> = {},
+    changed: Partial<Pick<StoredDisk, 'name' | 'device' | 'memory' | 'second'>> = {},
   ): Promise<StoredDisk> {
     const kept = { ...record, ...changed, usedMs: Date.now() };
     await this.#keep(kept);
@@ -142,9 +159,23 @@ export function overlaySource(record: StoredDisk): Source {
     : { kind: 'indexeddb', name: `disks/${record.id}.qcow2` };
 }
 
+/** Whether it stands on a folder: then no machine starts from it. */
+export function isFolderDisk({ layers }: StoredDisk): boolean {
+  return layers[0]!.from.kind === 'folder';
+}
+
 /** Where a layer is, if it can be opened without asking anybody. */
-export function knownSource(layer: StoredLayer): Source | undefined {
-  return layer.from.kind === 'file' ? undefined : layer.from;
+export function knownSource({ from }: StoredLayer): Source | undefined {
+  return from.kind === 'file' || from.kind === 'folder' ? undefined : from;
+}
+
+/** Whether a layer is what this source is, as far as can be told without reading it. */
+export function isLayer({ name, from }: StoredLayer, source: Source): boolean {
+  if (source.kind === 'file')
+    return from.kind === 'file' && source.file.name === name && source.file.size === from.size;
+  if (source.kind !== 'folder' || from.kind !== 'folder') return false;
+  const { folder } = source;
+  return folder.name === name && folder.fileCount === from.fileCount && folder.bytes === from.bytes;
 }
 
 /**
@@ -168,7 +199,16 @@ export function diskOptions(
 
 function storedLayer(layer: Layer): StoredLayer {
   const { source, name, format } = layer;
-  return { name, format, from: source.kind === 'file' ? { kind: 'file', size: source.file.size } : source };
+  return { name, format, from: placeOf(source) };
+}
+
+function placeOf(source: Source): StoredLayer['from'] {
+  if (source.kind === 'file') return { kind: 'file', size: source.file.size };
+  if (source.kind === 'folder') {
+    const { fileCount, bytes } = source.folder;
+    return { kind: 'folder', fileCount, bytes };
+  }
+  return source;
 }
 
 function storedName(layer: StoredLayer): string {

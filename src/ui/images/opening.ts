@@ -22,12 +22,12 @@ export function openingOf(top: Source, format?: string): Opening {
 }
 
 /**
- * Files that were dropped together are often one chain: the one that no other one needs is on top.
+ * Images that were dropped together are often one chain: the one that no other one needs is on top.
  *
+ * @param sources at least one
  * @throws BlockError when none of them can be read
  */
-export async function openingOfFiles(spindle: Spindle, files: readonly File[]): Promise<Opening> {
-  const sources = files.map((file): Source => ({ kind: 'file', file }));
+export async function openingOfSources(spindle: Spindle, sources: readonly Source[]): Promise<Opening> {
   const pool = new FilePool();
   for (const source of sources) pool.add(source);
   if (sources.length === 1) return { top: sources[0]!, pool, format: undefined };

@@ -2,19 +2,13 @@
 import type { BlockdevOptions, Spindle } from '../../client/index.ts';
 import { BlockError } from '../../block/error.ts';
 import { askPassphrase } from '../parts/ask-passphrase.ts';
-import { sourceName, type Source } from './source.ts';
+import { sourceKey, sourceName, type Source } from './source.ts';
 
 const secrets = new Map<string, string>();
 
-function keyOf(source: Source): string {
-  if (source.kind !== 'file') return JSON.stringify(source);
-  const { name, size, lastModified } = source.file;
-  return JSON.stringify(['file', name, size, lastModified]);
-}
-
 /** Options that name the passphrase of a source, if one was given. */
 export function secretOptions(format: string, source: Source): Readonly<Record<string, unknown>> {
-  const id = secrets.get(keyOf(source));
+  const id = secrets.get(sourceKey(source));
   if (id === undefined) return {};
   return format === 'luks' ? { 'key-secret': id } : { encrypt: { 'key-secret': id } };
 }
@@ -26,7 +20,7 @@ export function secretOptions(format: string, source: Source): Readonly<Record<s
  * @throws BlockError `aborted` when the person gives none
  */
 export async function unlock(spindle: Spindle, source: Source, optionsOf: () => BlockdevOptions): Promise<void> {
-  const key = keyOf(source);
+  const key = sourceKey(source);
   for (let wrong = false; !secrets.has(key); wrong = true) {
     const passphrase = await askPassphrase(sourceName(source), wrong);
     if (passphrase === undefined) throw new BlockError('aborted', `No passphrase was given for ${sourceName(source)}`);

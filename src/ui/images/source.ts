@@ -1,9 +1,12 @@
 /** Where the bytes of an image come from, before anything is known of it. */
 import type { ProtocolOptions } from '../../client/index.ts';
 import { baseName } from '../parts/text.ts';
+import type { GivenFolder } from './folder.ts';
 
 export type Source =
   | { readonly kind: 'file'; readonly file: File }
+  /** Shown as a FAT disk. */
+  | { readonly kind: 'folder'; readonly folder: GivenFolder }
   | { readonly kind: 'url'; readonly url: string }
   | { readonly kind: 'opfs'; readonly path: string }
   | { readonly kind: 'indexeddb'; readonly name: string };
@@ -13,6 +16,8 @@ export function sourceName(source: Source): string {
   switch (source.kind) {
     case 'file':
       return source.file.name;
+    case 'folder':
+      return source.folder.name;
     case 'url':
       return baseName(source.url);
     case 'opfs':
@@ -32,6 +37,8 @@ export function protocolOptions(source: Source): ProtocolOptions {
   switch (source.kind) {
     case 'file':
       return { driver: 'blob', blob: source.file };
+    case 'folder':
+      return { driver: 'vvfat', files: source.folder.files };
     case 'url':
       return { driver: source.url.startsWith('https:') ? 'https' : 'http', url: source.url };
     case 'opfs':
@@ -39,4 +46,17 @@ export function protocolOptions(source: Source): ProtocolOptions {
     case 'indexeddb':
       return { driver: 'indexeddb', name: source.name };
   }
+}
+
+/** What tells a source from all others, as text. */
+export function sourceKey(source: Source): string {
+  if (source.kind === 'file') {
+    const { name, size, lastModified } = source.file;
+    return JSON.stringify(['file', name, size, lastModified]);
+  }
+  if (source.kind === 'folder') {
+    const { name, fileCount, bytes } = source.folder;
+    return JSON.stringify(['folder', name, fileCount, bytes]);
+  }
+  return JSON.stringify(source);
 }

@@ -1,8 +1,9 @@
 /** What a person decides before a machine starts. */
 import { DEVICE_NAMES, type Device } from '../images/device.ts';
-import type { OverlayStorage } from '../images/library.ts';
+import type { OverlayStorage, StoredDisk } from '../images/library.ts';
 import type { StorageChoice } from '../images/storages.ts';
 import { button, h } from '../parts/dom.ts';
+import { SecondDiskField, type SecondDisk } from './second-disk.ts';
 
 const MIB = 1024 * 1024;
 export const DEFAULT_MEMORY = 128 * MIB;
@@ -14,16 +15,26 @@ export interface BootChoice {
   /** Bytes. */
   readonly memory: number;
   readonly storage: OverlayStorage;
+  readonly second: SecondDisk | undefined;
+}
+
+/** What stands in the form at first, and what there is to choose from. */
+export interface BootForm extends Omit<BootChoice, 'second'> {
+  /** Where overlays can be kept in this browser. */
+  readonly storages: StorageChoice;
+  /** Disks that can be attached beside it. */
+  readonly seconds: readonly StoredDisk[];
+  /** ID of the one that was attached the last time. */
+  readonly lastSecond?: string | undefined;
 }
 
 /**
  * Asks how to boot.
  *
- * @param suggested what stands in the form at first
- * @param storages where overlays can be kept in this browser
  * @returns undefined when the person decided otherwise
  */
-export function askBoot(suggested: BootChoice, storages: StorageChoice): Promise<BootChoice | undefined> {
+export function askBoot(suggested: BootForm): Promise<BootChoice | undefined> {
+  const { storages } = suggested;
   const name = h('input', {
     type: 'text',
     name: 'name',
@@ -46,6 +57,9 @@ export function askBoot(suggested: BootChoice, storages: StorageChoice): Promise
     ],
     suggested.storage,
   );
+  // What a second disk's machine writes is kept too, so there must be a place for it.
+  const canKeep = storages.opfs || storages.indexeddb;
+  const second = canKeep ? new SecondDiskField(suggested.seconds, suggested.lastSecond) : undefined;
   const form: HTMLFormElement = h(
     'form',
     { method: 'dialog' },
@@ -61,6 +75,7 @@ export function askBoot(suggested: BootChoice, storages: StorageChoice): Promise
       field('Name of the disk', name),
       field('Memory', memory),
       field('Put it in as', device),
+      second?.element,
     ),
     h(
       'details',
@@ -90,6 +105,7 @@ export function askBoot(suggested: BootChoice, storages: StorageChoice): Promise
         device: device.value as Device,
         memory: Number(memory.value),
         storage: storage.value as OverlayStorage,
+        second: second?.chosen,
       };
       resolve(dialog.returnValue === 'boot' ? choice : undefined);
     });

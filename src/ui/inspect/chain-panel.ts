@@ -1,5 +1,6 @@
 /** The backing chain as a list, and what to do when a base is missing. */
-import type { Chain, MissingBase } from '../images/chain.ts';
+import type { Chain, Layer, MissingBase } from '../images/chain.ts';
+import { folderWords } from '../images/folder.ts';
 import { button, h } from '../parts/dom.ts';
 import { baseName, size } from '../parts/text.ts';
 import { DEEPEST } from './map-model.ts';
@@ -18,8 +19,8 @@ export function chainPanel(chain: Chain): HTMLElement {
     h(
       'li',
       { style: `--layer: var(--map-${Math.min(depth, DEEPEST)})` },
-      h('div', {}, h('strong', {}, layer.name), ' ', h('span', { class: 'badge' }, layer.format)),
-      h('span', { class: 'muted small' }, layerWords(layer.info['virtual-size'], layer.info['file-size'])),
+      h('div', {}, h('strong', {}, layer.name), ' ', h('span', { class: 'badge' }, formatWord(layer))),
+      h('span', { class: 'muted small' }, layerWords(layer)),
     ),
   );
   if (chain.missing !== undefined) {
@@ -85,8 +86,13 @@ export function missingNotice(missing: MissingBase, actions: ChainActions): HTML
   );
 }
 
-function layerWords(virtualSize: number, fileSize: number | undefined): string {
-  return fileSize === undefined
-    ? `${size(virtualSize)} virtual`
-    : `${size(virtualSize)} virtual, ${size(fileSize)} in its file`;
+/** A folder has no format of its own: the page shows it as a FAT disk. */
+export function formatWord({ source, format }: Layer): string {
+  return source.kind === 'folder' ? 'folder' : format;
+}
+
+function layerWords({ source, info }: Layer): string {
+  const virtual = `${size(info['virtual-size'])} virtual`;
+  if (source.kind === 'folder') return `${virtual}, ${folderWords(source.folder)}`;
+  return info['file-size'] === undefined ? virtual : `${virtual}, ${size(info['file-size'])} in its file`;
 }

@@ -36,7 +36,10 @@ export class DownloadPanel {
 
   /** @param name of the disk, without an ending */
   constructor(name: string, around: AroundDownload) {
-    this.#name = name.replace(/\.(qcow2|img|raw|vmdk|vdi|vhdx?|qed|iso|ima)$/i, '');
+    this.#name = name.replace(
+      /\.(qcow2?|img|raw|vmdk|vdi|vhdx?|vpc|qed|iso|ima|dmg|hdd|hds|luks|bin|cloop|bochs)$/i,
+      '',
+    );
     this.#around = around;
     this.#progress.hidden = true;
     this.#cancel.hidden = true;

@@ -1,5 +1,6 @@
 /** What is known of an image, as rows of words. */
 import type { ImageInfo, ImageProbe } from '../../client/index.ts';
+import { folderWords, type GivenFolder } from '../images/folder.ts';
 import { h } from '../parts/dom.ts';
 import { count, sizeExact } from '../parts/text.ts';
 
@@ -11,6 +12,16 @@ export function factsList(facts: readonly Fact[]): HTMLElement {
     { class: 'facts', 'data-testid': 'facts' },
     ...facts.flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, value)]),
   );
+}
+
+/** Of a folder that is shown as a disk: its format is FAT's matter, and it has no file. */
+export function folderFacts(folder: GivenFolder, info: ImageInfo): Fact[] {
+  return [
+    ['What it is', 'a folder, shown as a FAT disk with long names'],
+    ['Holds', `${folderWords(folder)}, ${sizeExact(folder.bytes)}`],
+    ['Virtual size', sizeExact(info['virtual-size'])],
+    ['Writing', 'only over it: your files are never changed'],
+  ];
 }
 
 /** @param probe where the format was guessed */

@@ -2,11 +2,12 @@
 import type { Disk } from '../../client/index.ts';
 import type { Chain } from '../images/chain.ts';
 import { button, h } from '../parts/dom.ts';
-import { chainPanel, missingNotice, type ChainActions } from './chain-panel.ts';
+import { chainPanel, formatWord, missingNotice, type ChainActions } from './chain-panel.ts';
 import { CheckPanel } from './check-panel.ts';
 import { DownloadPanel } from './download-panel.ts';
 import { bitmapsTable } from './bitmaps-table.ts';
-import { factsList, factsOf } from './facts.ts';
+import { factsList, factsOf, folderFacts } from './facts.ts';
+import { unreadableNotice } from './unreadable.ts';
 import { MapPanel } from './map-panel.ts';
 import { SnapshotsPanel } from '../snapshots/snapshots-panel.ts';
 import { StatsPanel } from './stats-panel.ts';
@@ -35,6 +36,7 @@ export class InspectorView {
   constructor({ title, chain, disk, owned }: InspectorInput, actions: InspectorActions) {
     this.#disk = disk;
     const top = chain.layers[0]!;
+    const folder = top.source.kind === 'folder' ? top.source.folder : undefined;
     this.#download = new DownloadPanel(title, { begin: () => undefined, end: () => undefined });
     this.#download.setDisk(disk);
     this.#map =
@@ -56,7 +58,7 @@ export class InspectorView {
           'div',
           { class: 'title' },
           h('h1', {}, title),
-          h('span', { class: 'badge', 'data-testid': 'format' }, top.format),
+          h('span', { class: 'badge', 'data-testid': 'format' }, formatWord(top)),
         ),
         h(
           'div',
@@ -64,9 +66,14 @@ export class InspectorView {
           button('Back', actions.back, { icon: 'back', kind: 'quiet', 'data-testid': 'back' }),
           disk === undefined
             ? undefined
-            : button('Boot…', actions.boot, { icon: 'play', kind: 'primary', 'data-testid': 'boot' }),
+            : button(folder === undefined ? 'Boot…' : 'Boot a machine with it…', actions.boot, {
+                icon: 'play',
+                kind: 'primary',
+                'data-testid': 'boot',
+              }),
         ),
       ),
+      folder !== undefined && folder.unreadable.count > 0 && unreadableNotice(folder.unreadable),
       chain.missing !== undefined && missingNotice(chain.missing, actions),
       h(
         'div',
@@ -75,7 +82,7 @@ export class InspectorView {
           'section',
           { class: 'panel', 'aria-label': 'Facts' },
           h('h2', {}, 'Image'),
-          factsList(factsOf(top.info, top.probe)),
+          factsList(folder === undefined ? factsOf(top.info, top.probe) : folderFacts(folder, top.info)),
           bitmapsTable(top.info),
         ),
         chainPanel(chain),

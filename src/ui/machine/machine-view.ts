@@ -9,8 +9,8 @@ import type { DemoManifest } from '../start/demo.ts';
 import { DownloadPanel } from '../inspect/download-panel.ts';
 import { SnapshotsPanel } from '../snapshots/snapshots-panel.ts';
 import { Lights } from './lights.ts';
-import { Machine, type MachineState } from './machine.ts';
-import { loadParts } from './parts.ts';
+import { Machine, secondDrive, type MachineState } from './machine.ts';
+import { loadParts, type MachineParts } from './parts.ts';
 import { ScreenView } from './screen-view.ts';
 import { TerminalView } from './terminal-view.ts';
 import { begin } from '../parts/begin.ts';
@@ -21,9 +21,14 @@ export interface MachineRequest {
   readonly device: Device;
   /** Bytes. */
   readonly memory: number;
+  /** A hard disk beside it. */
+  readonly second: Parameters<Spindle['open']>[0] | undefined;
   /** Said below the title: where changes go. */
   readonly note: string;
 }
+
+/** One of a machine's disks. */
+export type MachineDisk = 'own' | 'second';
 
 const STATE_WORDS: Readonly<Record<MachineState, string>> = {
   running: 'Running',
@@ -55,6 +60,7 @@ export class MachineView {
   #snapshots: SnapshotsPanel | undefined;
   readonly #onPowerOff: () => Promise<void>;
   #machine: Machine | undefined;
+  #opening: MachineDisk = 'own';
   #waitsForDownload = false;
 
   /** @param powerOff what the button does; it ends in `close` */
@@ -96,23 +102,13 @@ export class MachineView {
     this.#enable(false);
   }
 
-  /** Opens the disk and starts. @throws BlockError whatever keeps it from starting; nothing stays open then */
+  /** Opens the disks and starts. @throws BlockError whatever keeps it from starting; nothing stays open then */
   async start(spindle: Spindle, manifest: DemoManifest | undefined): Promise<void> {
     this.#terminal.open();
     const parts = await loadParts(manifest);
     const disk = await spindle.open(this.#request.options);
     try {
-      this.#machine = await Machine.start(
-        parts,
-        { disk, device: this.#request.device, memory: this.#request.memory, screen: this.#screen.container },
-        {
-          serial: (byte) => this.#terminal.feed(byte),
-          activity: (kind, bytes) => this.#lights.flash(kind, bytes),
-          unflushed: (bytes) => this.#lights.setUnflushed(bytes),
-          state: (state) => this.#show(state),
-          diskError: (event) => this.#diskFailed(event),
-        },
-      );
+      this.#machine = await this.#startWith(parts, disk, await this.#openSecond(spindle));
     } catch (error) {
       await disk.close();
       throw error;
@@ -124,9 +120,44 @@ export class MachineView {
     this.#terminal.focus();
   }
 
+  async #openSecond(spindle: Spindle): Promise<Disk | undefined> {
+    const { second } = this.#request;
+    if (second === undefined) return undefined;
+    this.#opening = 'second';
+    const disk = await spindle.open(second);
+    this.#opening = 'own';
+    return disk;
+  }
+
+  /** Which disk a failed start was about. */
+  get opening(): MachineDisk {
+    return this.#opening;
+  }
+
+  async #startWith(parts: MachineParts, disk: Disk, second: Disk | undefined): Promise<Machine> {
+    const { device, memory } = this.#request;
+    try {
+      return await Machine.start(
+        parts,
+        { disk, device, second, memory, screen: this.#screen.container },
+        {
+          serial: (byte) => this.#terminal.feed(byte),
+          activity: (kind, bytes) => this.#lights.flash(kind, bytes),
+          unflushed: (bytes) => this.#lights.setUnflushed(bytes),
+          state: (state) => this.#show(state),
+          diskError: (event) => this.#diskFailed(event),
+        },
+      );
+    } catch (error) {
+      await second?.close();
+      throw error;
+    }
+  }
+
   /** Only where the machine's own image can hold them. */
   async #offerSnapshots(disk: Disk): Promise<void> {
     if (disk.readOnly || disk.format !== 'qcow2') return;
+    const beside = this.#request.second === undefined ? '' : '; its second disk stays as it is';
     this.#snapshots = new SnapshotsPanel(
       {
         list: () => disk.snapshots.list(),
@@ -137,7 +168,7 @@ export class MachineView {
         },
       },
       {
-        about: 'Keeps the machine and its disk as they are, together. Restoring one brings both back.',
+        about: `Keeps the machine and its disk as they are, together. Restoring one brings both back${beside}.`,
         loss: 'What the machine has done and written since then is lost, unless you save a snapshot of it before.',
       },
     );
@@ -154,7 +185,7 @@ export class MachineView {
     await this.#machine?.flush();
   }
 
-  /** Powers off and closes the disk. */
+  /** Powers off and closes the disks. */
   async close(): Promise<void> {
     this.#enable(false);
     this.#screen.disconnect();
@@ -193,9 +224,11 @@ export class MachineView {
 
   #diskFailed(event: DriveErrorEvent): void {
     const stopped = event.action === 'stop';
+    const { second, device } = this.#request;
+    const disk = second !== undefined && event.drive === secondDrive(device) ? 'second disk' : 'disk';
     const what = stopped
-      ? 'The machine stands still because its disk could not ' + event.operation
-      : `The guest was told that its disk could not ${event.operation}`;
+      ? `The machine stands still because its ${disk} could not ${event.operation}`
+      : `The guest was told that its ${disk} could not ${event.operation}`;
     const resume = button('Resume', () => begin(this.#do('Resuming', () => this.#machine!.resume())), {
       kind: 'primary',
       icon: 'play',

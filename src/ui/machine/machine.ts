@@ -1,4 +1,4 @@
-/** A running PC: v86 over one disk. Knows nothing of the page but the element that the screen is drawn into. */
+/** A running PC: v86 over a disk, or two. Knows nothing of the page but the element that the screen is drawn into. */
 import type { V86 } from 'v86';
 import type { Disk, SnapshotInfo } from '../../client/index.ts';
 import {
@@ -7,6 +7,8 @@ import {
   saveMachine,
   v86Disk,
   type DriveErrorEvent,
+  type DriveMedia,
+  type V86Disk,
   type V86Drives,
   type V86Machine,
 } from '../../emulator/v86/index.ts';
@@ -17,11 +19,23 @@ import { begin } from '../parts/begin.ts';
 
 const VGA_MEMORY = 8 * 1024 * 1024;
 
+/** v86's numbers for the BIOS: a machine starts from its own disk, whatever the second one holds. */
+const BOOT_ORDERS: Readonly<Record<Device, number>> = { hda: 0x132, cdrom: 0x213, fda: 0x231 };
+
+/** Where the second disk is plugged in: v86 has no second hard disk without a first one. */
+export function secondDrive(device: Device): 'hda' | 'hdb' {
+  return device === 'hda' ? 'hdb' : 'hda';
+}
+
+const MEDIA: Readonly<Record<Device, DriveMedia>> = { hda: 'disk', cdrom: 'cdrom', fda: 'floppy' };
+
 export type MachineState = 'running' | 'paused' | 'stopped' | 'off';
 
 export interface MachineSettings {
   readonly disk: Disk;
   readonly device: Device;
+  /** A hard disk beside it. */
+  readonly second: Disk | undefined;
   /** Bytes. */
   readonly memory: number;
   readonly screen: HTMLElement;
@@ -39,16 +53,23 @@ export interface MachineEvents {
 export class Machine {
   readonly #emulator: V86;
   readonly #drives: V86Drives;
-  readonly #disk: Disk;
-  readonly #metered: MeteredDisk;
+  /** The one that it started from is the first. */
+  readonly #disks: readonly Disk[];
+  readonly #metered: readonly MeteredDisk[];
   readonly #events: MachineEvents;
   #state: MachineState = 'running';
   #flushFailed = false;
 
-  private constructor(emulator: V86, drives: V86Drives, disk: Disk, metered: MeteredDisk, events: MachineEvents) {
+  private constructor(
+    emulator: V86,
+    drives: V86Drives,
+    disks: readonly Disk[],
+    metered: readonly MeteredDisk[],
+    events: MachineEvents,
+  ) {
     this.#emulator = emulator;
     this.#drives = drives;
-    this.#disk = disk;
+    this.#disks = disks;
     this.#metered = metered;
     this.#events = events;
   }
@@ -59,22 +80,26 @@ export class Machine {
    * @throws BlockError when the disk does not fit the drive, or v86 cannot start
    */
   static async start(parts: MachineParts, settings: MachineSettings, events: MachineEvents): Promise<Machine> {
-    const { disk, device } = settings;
-    const metered = new MeteredDisk(disk, events.unflushed, () => events.activity('flush', 0));
+    const { disk, device, second } = settings;
+    const disks = second === undefined ? [disk] : [disk, second];
+    const unflushed = (): void => events.unflushed(sumUnflushed(metered));
+    const metered = disks.map((each) => new MeteredDisk(each, unflushed, () => events.activity('flush', 0)));
     // A stop may be told before the machine is known here.
     let machine: Machine | undefined;
-    const drive = v86Disk(metered, {
-      media: device === 'fda' ? 'floppy' : device === 'cdrom' ? 'cdrom' : 'disk',
-      writeError: 'stop',
-      readError: 'report',
-      onActivity: (kind, bytes) => {
-        if (kind === 'read' || kind === 'write') events.activity(kind, bytes);
-      },
-      onError: (event) => {
-        if (machine !== undefined) machine.#diskFailed(event);
-        else events.diskError(event);
-      },
-    });
+    const driveOf = (of: MeteredDisk, media: DriveMedia): V86Disk =>
+      v86Disk(of, {
+        media,
+        writeError: 'stop',
+        readError: 'report',
+        onActivity: (kind, bytes) => {
+          if (kind === 'read' || kind === 'write') events.activity(kind, bytes);
+        },
+        onError: (event) => {
+          if (machine !== undefined) machine.#diskFailed(event);
+          else events.diskError(event);
+        },
+      });
+    const [own, beside] = metered;
     const emulator = new parts.V86({
       wasm_path: parts.wasmUrl,
       bios: { buffer: parts.seabios },
@@ -83,13 +108,15 @@ export class Machine {
       vga_memory_size: VGA_MEMORY,
       screen: { container: settings.screen },
       disable_speaker: true,
-      [device]: drive,
+      [device]: driveOf(own!, MEDIA[device]),
+      ...(beside !== undefined && { [secondDrive(device)]: driveOf(beside, 'disk') }),
+      boot_order: BOOT_ORDERS[device],
       autostart: false,
     });
     emulator.add_listener('serial0-output-byte', (byte) => events.serial(byte));
     try {
       const drives = await attachDrives(emulator);
-      machine = new Machine(emulator, drives, disk, metered, events);
+      machine = new Machine(emulator, drives, disks, metered, events);
       await emulator.run();
     } catch (error) {
       await emulator.destroy();
@@ -109,7 +136,7 @@ export class Machine {
 
   /** Bytes that the guest wrote and that are not on stable storage. */
   get unflushed(): number {
-    return this.#metered.unflushed;
+    return sumUnflushed(this.#metered);
   }
 
   send(text: string): void {
@@ -137,9 +164,9 @@ export class Machine {
     this.#emulator.restart();
   }
 
-  /** Keeps memory and disk as they are now, together. The machine stands still meanwhile. */
+  /** Keeps memory and disk as they are now, together; not the second disk. The machine stands still meanwhile. */
   saveSnapshot(name: string): Promise<SnapshotInfo> {
-    return saveMachine(this.#parts, this.#disk.snapshots, name);
+    return saveMachine(this.#parts, this.#disks[0]!.snapshots, name);
   }
 
   /**
@@ -149,7 +176,7 @@ export class Machine {
    */
   async restoreSnapshot(id: string): Promise<void> {
     try {
-      await restoreMachine(this.#parts, this.#disk.snapshots, id);
+      await restoreMachine(this.#parts, this.#disks[0]!.snapshots, id);
     } finally {
       if (this.#state === 'running' && !this.#emulator.is_running()) this.#setState('paused');
     }
@@ -164,7 +191,7 @@ export class Machine {
     return this.#drives.flush();
   }
 
-  /** Pulls the plug: the guest is not asked, what it wrote is flushed, and the disk is closed. */
+  /** Pulls the plug: the guest is not asked, what it wrote is flushed, and the disks are closed. */
   async powerOff(): Promise<void> {
     if (this.#state === 'off') return;
     this.#setState('off');
@@ -173,7 +200,7 @@ export class Machine {
       await this.#drives.detach();
     } finally {
       await this.#emulator.destroy();
-      await this.#disk.close();
+      await closeAll(this.#disks);
     }
   }
 
@@ -204,4 +231,14 @@ export class Machine {
     this.#state = state;
     this.#events.state(state);
   }
+}
+
+function sumUnflushed(disks: readonly MeteredDisk[]): number {
+  return disks.reduce((sum, { unflushed }) => sum + unflushed, 0);
+}
+
+/** Closes all of them, whatever fails, and then throws the first error. */
+async function closeAll(disks: readonly Disk[]): Promise<void> {
+  const results = await Promise.allSettled(disks.map((disk) => disk.close()));
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
 }

@@ -4,14 +4,14 @@ import type { EmulatorDisk } from '../../emulator/v86/index.ts';
 
 export class MeteredDisk implements EmulatorDisk {
   readonly #disk: Disk;
-  readonly #onUnflushed: (bytes: number) => void;
+  readonly #onUnflushed: () => void;
   readonly #onFlush: () => void;
   /** Bytes of writes that are on their way, that were answered since the last flush began, and that a flush now takes along. */
   #inFlight = 0;
   #written = 0;
   #flushing = 0;
 
-  constructor(disk: Disk, onUnflushed: (bytes: number) => void, onFlush: () => void) {
+  constructor(disk: Disk, onUnflushed: () => void, onFlush: () => void) {
     this.#disk = disk;
     this.#onUnflushed = onUnflushed;
     this.#onFlush = onFlush;
@@ -52,14 +52,14 @@ export class MeteredDisk implements EmulatorDisk {
       throw error;
     } finally {
       this.#flushing -= taken;
-      this.#onUnflushed(this.unflushed);
+      this.#onUnflushed();
     }
     this.#onFlush();
   }
 
   async #counted(bytes: number, request: Promise<void>): Promise<void> {
     this.#inFlight += bytes;
-    this.#onUnflushed(this.unflushed);
+    this.#onUnflushed();
     try {
       await request;
       this.#written += bytes;

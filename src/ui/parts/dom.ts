@@ -40,6 +40,7 @@ export function icon(path: string): SVGElement {
 /** Strokes of 24 by 24, drawn for this page. */
 export const ICONS = {
   file: 'M6 3h8l4 4v14H6zM14 3v4h4',
+  folder: 'M3 6h6l2 2.5h10V19H3z',
   play: 'M8 5l11 7-11 7z',
   pause: 'M8 5v14M16 5v14',
   reset: 'M5 12a7 7 0 1 0 2.5-5.4M7 3v4h4',

@@ -13,7 +13,7 @@ const TITLES: Readonly<Record<BlockErrorKind, string>> = {
   denied: 'Another file is needed',
   'passphrase-needed': 'The image is encrypted',
   'wrong-passphrase': 'The passphrase is wrong',
-  corrupt: 'The image is damaged',
+  corrupt: 'The file is damaged',
   io: 'Reading or writing failed',
   'no-space': 'No space left',
   'base-changed': 'The base is a different file',
@@ -35,7 +35,8 @@ const ADVICE: Readonly<Record<BlockErrorKind, string>> = {
   'wrong-passphrase': 'Type it again. Mind capital letters and the layout of the keyboard.',
   corrupt: 'The file may have been cut off while it was copied: compare its size with the original, or copy it again.',
   io: 'Check the device or the network connection, then try again.',
-  'no-space': 'Free some space for this site, for example by deleting a disk below, then try again.',
+  'no-space':
+    'Free some space for this site, for example by deleting a disk or an unpacked image on the start page, then try again.',
   'base-changed':
     'Choose the file that the disk was made on. With another one the guest would see a mixture of two disks.',
   aborted: 'Nothing was kept of it.',

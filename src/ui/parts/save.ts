@@ -1,11 +1,8 @@
 /** Saving a stream as a file, with memory bounded whatever its size. */
 import { BlockError } from '../../block/error.ts';
 import { begin } from './begin.ts';
+import { DOWNLOADS, holdUnfinished } from './unfinished.ts';
 
-/** Files on their way to the person's downloads are here; what a closed tab left behind is removed at the next start. */
-const FOLDER = 'downloads';
-/** A Web Lock, shared by the tabs that save something. */
-const LOCK = 'spindle-downloads';
 /** A browser reads the file after the click; afterwards it may go. Nobody says when it has. */
 const KEEP_MS = 10 * 60_000;
 
@@ -41,31 +38,6 @@ export async function saveTarget(name: string): Promise<SaveTarget | undefined> 
   return temporaryTarget(name);
 }
 
-/** Removes what an earlier visit left behind, unless another tab is saving something. */
-export async function removeLeftovers(): Promise<void> {
-  try {
-    await navigator.locks.request(LOCK, { mode: 'exclusive', ifAvailable: true }, async (lock) => {
-      if (lock === null) return;
-      const root = await navigator.storage.getDirectory();
-      await root.removeEntry(FOLDER, { recursive: true });
-    });
-  } catch (error) {
-    // Nothing there, or no such storage in this browser.
-    if (!(error instanceof DOMException || error instanceof TypeError)) throw error;
-  }
-}
-
-/** Keeps other tabs from tidying up. @returns lets go */
-function holdFolder(): () => void {
-  let release = (): void => undefined;
-  const released = new Promise<void>((resolve) => {
-    release = resolve;
-  });
-  // Held until `released` is resolved, and given back with the page if it goes before.
-  void navigator.locks.request(LOCK, { mode: 'shared' }, () => released);
-  return release;
-}
-
 async function pickedTarget(handle: FileSystemFileHandle): Promise<SaveTarget> {
   const writable = await handle.createWritable();
   // The browser writes to a file beside the chosen one and swaps them on close; an abort leaves the old one.
@@ -74,13 +46,13 @@ async function pickedTarget(handle: FileSystemFileHandle): Promise<SaveTarget> {
 
 async function temporaryTarget(name: string): Promise<SaveTarget> {
   const id = crypto.randomUUID();
-  const release = holdFolder();
+  const release = await holdUnfinished();
   let folder: FileSystemDirectoryHandle;
   let handle: FileSystemFileHandle;
   let writable: WritableStream<Uint8Array>;
   try {
     const root = await navigator.storage.getDirectory();
-    folder = await root.getDirectoryHandle(FOLDER, { create: true });
+    folder = await root.getDirectoryHandle(DOWNLOADS, { create: true });
     handle = await folder.getFileHandle(id, { create: true });
     writable = await handle.createWritable();
   } catch (error) {

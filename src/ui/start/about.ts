@@ -9,8 +9,8 @@ interface Part {
   readonly url: string;
   readonly licence: string;
   readonly what: string;
-  /** The licence's text, which goes where the code goes. */
-  readonly text: () => Promise<{ default: string }>;
+  /** The licence's text, which goes where the code goes. A package that has none only says which licence it is. */
+  readonly text?: () => Promise<{ default: string }>;
 }
 
 const PARTS: readonly Part[] = [
@@ -46,8 +46,35 @@ const PARTS: readonly Part[] = [
     name: 'noble-hashes',
     url: 'https://github.com/paulmillr/noble-hashes',
     licence: 'MIT, © Paul Miller',
-    what: 'SHA-256',
+    what: 'digests and PBKDF2',
     text: () => import('../../../node_modules/@noble/hashes/LICENSE?raw'),
+  },
+  {
+    name: 'noble-ciphers',
+    url: 'https://github.com/paulmillr/noble-ciphers',
+    licence: 'MIT, © Paul Miller',
+    what: 'AES',
+    text: () => import('../../../node_modules/@noble/ciphers/LICENSE?raw'),
+  },
+  {
+    name: 'pako',
+    url: 'https://github.com/nodeca/pako',
+    licence: 'MIT and Zlib, © Vitaly Puzrin and Andrei Tuputcyn, Jean-loup Gailly and Mark Adler',
+    what: 'deflate',
+    text: () => import('../../../node_modules/pako/LICENSE?raw'),
+  },
+  {
+    name: 'wasm-zstd',
+    url: 'https://github.com/hpcc-systems/hpcc-js-wasm',
+    licence: 'Apache-2.0, © HPCC Systems',
+    what: 'zstd',
+    text: () => import('../../../node_modules/@hpcc-js/wasm-zstd/LICENSE?raw'),
+  },
+  {
+    name: 'xz-decompress',
+    url: 'https://github.com/httptoolkit/xz-decompress',
+    licence: 'MIT, © Tim Perry',
+    what: 'xz',
   },
 ];
 
@@ -80,12 +107,15 @@ export function showAbout(manifest: DemoManifest | undefined): void {
 }
 
 function partItem(part: Part): HTMLElement {
+  const link = h('a', { href: part.url, rel: 'noreferrer' }, part.name);
+  const { text: load } = part;
+  if (load === undefined) return h('li', {}, link, `: ${part.what}. ${part.licence}`);
   const text = h('pre', { class: 'details', tabindex: 0 });
   const unfold = async (): Promise<void> => {
-    text.textContent = (await part.text()).default;
+    text.textContent = (await load()).default;
   };
   const details = h('details', { ontoggle: () => begin(unfold()) }, h('summary', {}, part.licence), text);
-  return h('li', {}, h('a', { href: part.url, rel: 'noreferrer' }, part.name), `: ${part.what}`, details);
+  return h('li', {}, link, `: ${part.what}`, details);
 }
 
 function demoParts(manifest: DemoManifest): HTMLElement[] {

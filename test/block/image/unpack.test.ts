@@ -1,16 +1,16 @@
 // Archives are made by gzip, xz and Node's zlib; zip files by hand, or by zip where it is installed.
 import { execFileSync } from 'node:child_process';
-import { deflateRawSync, gzipSync } from 'node:zlib';
+import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { startAsync } from '../../../src/block/co.ts';
 import { formatDrivers } from '../../../src/block/format/index.ts';
 import { BlockGraph } from '../../../src/block/graph/graph.ts';
 import { probeArchive, unpackImage, type UnpackSettings } from '../../../src/block/image/unpack.ts';
 import { memoryProtocol } from '../../../src/block/protocol/memory/index.ts';
-import { crc32 } from '../../../src/codec/crc32.ts';
 import { givenProtocol } from '../../support/given-storage.ts';
 import { patternedBytes, Random } from '../../support/random.ts';
 import { LastingStorage } from '../../support/scenario.ts';
+import { makeZip, type ZippedFile } from '../../support/zip-builder.ts';
 
 const IMAGE = new Uint8Array(
   Buffer.concat([patternedBytes(1, 0, 300_000), Buffer.alloc(3_000_000), patternedBytes(2, 0, 77_777)]),
@@ -43,63 +43,8 @@ async function unpacked(packed: Uint8Array, settings: UnpackSettings = LIMIT): P
 
 const same = (found: Uint8Array) => expect(Buffer.compare(found, IMAGE)).toBe(0);
 
-interface Entry {
-  readonly name: string;
-  readonly data: Uint8Array;
-  readonly method?: 0 | 8 | 12;
-  readonly size?: number;
-  readonly flags?: number;
-}
-
-/** A zip file. @param wide whether all sizes are where 64-bit ones are */
-function zip(entries: readonly Entry[], wide = false): Uint8Array {
-  const parts: Uint8Array[] = [];
-  const directory: Uint8Array[] = [];
-  let at = 0;
-  for (const { name, data, method = 8, size = data.length, flags = 0 } of entries) {
-    const packed = method === 8 ? new Uint8Array(deflateRawSync(data)) : data;
-    const nameBytes = new TextEncoder().encode(name);
-    const local = Buffer.alloc(30);
-    local.writeUInt32LE(0x04034b50);
-    local.writeUInt16LE(nameBytes.length, 26);
-    const extra = Buffer.alloc(wide ? 28 : 0);
-    const central = Buffer.alloc(46);
-    central.writeUInt32LE(0x02014b50);
-    central.writeUInt16LE(flags, 8);
-    central.writeUInt16LE(method, 10);
-    central.writeUInt32LE(crc32(data), 16);
-    central.writeUInt32LE(wide ? 0xffffffff : packed.length, 20);
-    central.writeUInt32LE(wide ? 0xffffffff : size, 24);
-    central.writeUInt16LE(nameBytes.length, 28);
-    central.writeUInt16LE(extra.length, 30);
-    central.writeUInt32LE(wide ? 0xffffffff : at, 42);
-    if (wide) {
-      extra.writeUInt16LE(1);
-      extra.writeUInt16LE(24, 2);
-      for (const [index, value] of [size, packed.length, at].entries())
-        extra.writeBigUInt64LE(BigInt(value), 4 + index * 8);
-    }
-    parts.push(local, nameBytes, packed);
-    directory.push(central, nameBytes, extra);
-    at += 30 + nameBytes.length + packed.length;
-  }
-  const length = directory.reduce((sum, part) => sum + part.length, 0);
-  const end64 = Buffer.alloc(wide ? 76 : 0);
-  if (wide) {
-    end64.writeUInt32LE(0x06064b50);
-    end64.writeBigUInt64LE(BigInt(length), 40);
-    end64.writeBigUInt64LE(BigInt(at), 48);
-    end64.writeUInt32LE(0x07064b50, 56);
-    end64.writeBigUInt64LE(BigInt(at + length), 64);
-  }
-  const end = Buffer.alloc(22);
-  end.writeUInt32LE(0x06054b50);
-  end.writeUInt32LE(wide ? 0xffffffff : length, 12);
-  end.writeUInt32LE(wide ? 0xffffffff : at, 16);
-  return new Uint8Array(Buffer.concat([...parts, ...directory, end64, end]));
-}
-
-const inZip = (name: string, data: Uint8Array = IMAGE, more: Partial<Entry> = {}) => zip([{ name, data, ...more }]);
+const inZip = (name: string, data: Uint8Array = IMAGE, more: Partial<ZippedFile> = {}) =>
+  makeZip([{ name, data, ...more }]);
 const xz = (data: Uint8Array) => new Uint8Array(execFileSync('xz', ['-c'], { input: data, maxBuffer: 2 ** 26 }));
 
 describe('unpacking', () => {
@@ -124,8 +69,8 @@ describe('unpacking', () => {
   it('zip: packed, stored, with 64-bit sizes, and one file of several', async () => {
     same(await unpacked(inZip('disk.img')));
     same(await unpacked(inZip('disk.img', IMAGE, { method: 0 })));
-    same(await unpacked(zip([{ name: 'disk.img', data: IMAGE }], true)));
-    const several = zip([
+    same(await unpacked(makeZip([{ name: 'disk.img', data: IMAGE }], true)));
+    const several = makeZip([
       { name: 'folder/', data: new Uint8Array(), method: 0 },
       { name: 'folder/readme', data: new Uint8Array(10) },
       { name: 'folder/disk.img', data: IMAGE },
@@ -216,7 +161,7 @@ describe('unpacking', () => {
     for (const archive of [
       new Uint8Array(gzipSync(small)),
       inZip('a', small),
-      zip([{ name: 'a', data: small }], true),
+      makeZip([{ name: 'a', data: small }], true),
     ]) {
       for (let round = 0; round < 25; round++) {
         const hostile = archive.slice(0, random.chance(0.2) ? random.below(archive.length) : archive.length);
@@ -243,7 +188,12 @@ describe('unpacking', () => {
       size: undefined,
       entries: [],
     });
-    expect(await probe(inZip('../../etc/passwd'))).toMatchObject({ kind: 'zip', name: 'passwd', size: IMAGE.length });
+    expect(await probe(inZip('../../etc/passwd'))).toMatchObject({
+      kind: 'zip',
+      name: 'passwd',
+      size: IMAGE.length,
+      entries: [{ name: '../../etc/passwd', size: IMAGE.length }],
+    });
     expect(await probe(xz(IMAGE))).toMatchObject({ kind: 'xz', size: IMAGE.length });
     expect(await probe(inZip('..'))).toMatchObject({ name: 'image' });
     expect(await probe(IMAGE)).toBeUndefined();

@@ -228,6 +228,28 @@ describe('vvfat', () => {
     expect(Buffer.compare(temporary.read('two'), patternedBytes(2, 0, 20_000))).toBe(0);
   });
 
+  it('is another disk when a name, a size or a time is another, also far behind its beginning', async () => {
+    const file = (path: string, content: string, lastModified = 1000) => ({
+      path,
+      blob: new File([content], 'x', { lastModified }),
+    });
+    const identityOf = async (...files: object[]) => {
+      const storage = await vvfat.open({ files, floppy: false, label: '', rw: false }, { readOnly: true });
+      return storage.identity!();
+    };
+    const large = file('a', 'x'.repeat(1000));
+    const same = await identityOf(large, file('folder/b', 'one'));
+    expect(await identityOf(file('folder/b', 'two'), large)).toEqual(same);
+    for (const other of [
+      file('folder/c', 'one'),
+      file('folder/b', 'four'),
+      file('folder/b', 'one', 3000),
+      file('B', ''),
+    ]) {
+      expect(await identityOf(large, other)).not.toEqual(same);
+    }
+  });
+
   it('reads the same in pieces of any size and place', async () => {
     using temporary = new TemporaryFolder();
     const folder = temporary.file('folder');

@@ -7,6 +7,14 @@ import { readZipEntries, type ZipEntry } from './zip.ts';
 
 export type ArchiveKind = 'gzip' | 'xz' | 'zip';
 
+/** A file in a zip file. */
+export interface PackedEntry {
+  /** As it stands there, folders included. */
+  readonly name: string;
+  /** Bytes that it becomes, as the zip file says. */
+  readonly size: number;
+}
+
 export interface Archive {
   readonly kind: ArchiveKind;
   /** What the image in it is called, without folders. */
@@ -15,8 +23,8 @@ export interface Archive {
   readonly packedSize: number;
   /** Bytes of the image, where the file says so. It may lie. */
   readonly size: number | undefined;
-  /** Of a zip file: the names of all files in it. */
-  readonly entries: readonly string[];
+  /** Of a zip file: all files in it. */
+  readonly entries: readonly PackedEntry[];
 }
 
 export interface FoundArchive extends Archive {
@@ -58,7 +66,7 @@ export function* findArchive(file: BlockChild, filename: string, wanted?: string
     name: baseName(entry.name),
     packedSize: file.length,
     size: entry.size,
-    entries: entries.map(({ name }) => name),
+    entries: entries.map(({ name, size }) => ({ name, size })),
     entry,
     streams: undefined,
   };

@@ -1,11 +1,12 @@
 import { settle, start, type Co, type MaybePromise } from '../../co.ts';
-import { BYTE_LIMITS, type Storage } from '../../driver.ts';
+import { sha256Hex } from '../../../codec/sha256.ts';
+import { BYTE_LIMITS, type Storage, type StorageIdentity } from '../../driver.ts';
 import { SECTOR_SIZE } from '../../limits.ts';
 import { closedError, readOnlyError } from '../shared/errors.ts';
 import { mediaByte, partitionTable, reservedSectors, ROOT_CLUSTER } from './boot.ts';
 import type { Folder } from './folder.ts';
 import { chooseGeometry, FATS, type FatType, type Geometry } from './geometry.ts';
-import { nameTree, neededFor, placeTree, type PlacedTree, type Run } from './tree.ts';
+import { describeTree, nameTree, neededFor, placeTree, type PlacedTree, type Run } from './tree.ts';
 
 export interface VolumeOptions {
   readonly fatType: FatType | undefined;
@@ -29,6 +30,8 @@ export class VvfatStorage implements Storage {
   readonly #geometry: Geometry;
   readonly #tree: PlacedTree;
   readonly #label: Uint8Array;
+  /** Text about every file: what is different for a folder that changed. */
+  readonly #description: () => string;
   /** Bytes: where the parts of the volume begin, the last one ending with the disk. */
   readonly #tables: number;
   readonly #root: number;
@@ -42,6 +45,7 @@ export class VvfatStorage implements Storage {
     this.#geometry = chooseGeometry(neededFor(named), fatType, floppy);
     this.#tree = placeTree(named, this.#geometry, label);
     this.#label = label;
+    this.#description = () => describeTree(named);
     const { hidden, reserved, fatSectors, rootSectors } = this.#geometry;
     this.#tables = (hidden + reserved) * SECTOR_SIZE;
     this.#root = this.#tables + FATS * fatSectors * SECTOR_SIZE;
@@ -163,6 +167,12 @@ export class VvfatStorage implements Storage {
 
   flush(): void {
     this.#refuseClosed();
+  }
+
+  /** An overlay holds parts of tables that only fit this folder: another name, size or time makes it another disk. */
+  identity(): StorageIdentity {
+    const text = new TextEncoder().encode(this.#description());
+    return { size: this.getLength(), etag: `"${sha256Hex(text)}"` };
   }
 
   close(): void {

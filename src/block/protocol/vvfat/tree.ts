@@ -70,6 +70,16 @@ export function neededFor(root: NamedFolder): Needed {
   return { clusters, rootEntries: root.entries };
 }
 
+/** Names, sizes and times of everything, as text: two folders with the same text are the same disk as far as can be told. */
+export function describeTree(root: NamedFolder): string {
+  const visit = ({ folders, files }: NamedFolder): unknown[] => [
+    ...folders.map((folder) => [...wordsOf(folder.name!), visit(folder)]),
+    ...files.map(({ name, file: { size, modifiedMs } }) => [...wordsOf(name), size, modifiedMs]),
+  ];
+  const wordsOf = ({ short, long }: FatName): unknown[] => [String.fromCharCode(...short), long];
+  return JSON.stringify(visit(root));
+}
+
 /** Clusters that follow one another, and what is in them. */
 export interface Run {
   readonly first: number;
