@@ -176,7 +176,7 @@ test('an image that has no room is told so', async ({ folder, baseURL }) => {
     await spindle.choose(path);
     await page.getByTestId('unpack-start').click();
     await expect(spindle.error).toHaveAttribute('data-kind', 'no-space');
-    await expect(spindle.error).toContainText('larger than the');
+    await expect(spindle.error).toContainText('large.img does not fit into the space that this browser gives the page');
     expect(await unpackedNames(spindle)).toEqual([]);
     expect(spindle.pageErrors).toEqual([]);
   } finally {

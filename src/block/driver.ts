@@ -67,6 +67,8 @@ export interface FormatDriver<
   readonly capabilities: FormatCapabilities;
   readonly openOptions: OpenSchema;
   readonly createOptions: CreateSchema;
+  /** False: a new image does not read as zeroes before it is written, so who fills one writes zeroes too. QEMU: bdrv_has_zero_init. */
+  readonly hasZeroInit?: false;
   /** How sure the format is that this is one of its files, 0 to 100. Pure. */
   probe(input: ProbeInput): number;
   open(context: OpenContext<OptionValues<OpenSchema>>): Co<FormatImage>;

@@ -61,7 +61,8 @@ export function* convertImage(
     const names = image.files.flatMap(({ name }) => (name === undefined ? [] : [name]));
     const disk = yield* settle(graph.open({ driver: target.driver, file }, { references: allowNames(names) }));
     try {
-      yield* graph.drained(source, () => copyDisk([source], disk, { targetIsZero: true, ...copying }));
+      const targetIsZero = findFormat(graph.drivers, target.driver).hasZeroInit !== false;
+      yield* graph.drained(source, () => copyDisk([source], disk, { targetIsZero, ...copying }));
     } finally {
       yield* settle(graph.close(disk));
     }

@@ -76,7 +76,7 @@ async function intoExisting(
   const format = imageOpts ? undefined : request.format;
   const target = await session.open({ name: request.target, format, imageOpts }, targetSettings(request, {}));
   if (target.length < totalLength(sources)) throw new Failure('output file is smaller than input file');
-  await fill(session, given, request, sources, target, { progress, isNew: false });
+  await fill(session, given, request, sources, target, { progress, isZero: false });
   await session.close(target);
 }
 
@@ -96,7 +96,7 @@ async function intoNew(
     const image = { name: file.path, format: request.format };
     const target = await session.open(image, targetSettings(request, values));
     if (target.length < totalLength(sources)) throw new Failure('output file is smaller than input file');
-    await fill(session, given, request, sources, target, { progress, isNew: true });
+    await fill(session, given, request, sources, target, { progress, isZero: driver.hasZeroInit !== false });
     await session.close(target);
     if (isFile) file.publish();
   } catch (error) {
@@ -166,11 +166,16 @@ function targetValues(driver: FormatDriver, given: Given, request: ConvertReques
 }
 
 function targetSettings(request: ConvertRequest, values: CreateValues) {
-  const secret = values['encrypt.key-secret'];
+  // A new image is opened with the passphrase that it was made with: luks has it as an option of its own.
+  const { 'encrypt.key-secret': inside, 'key-secret': own } = values;
+  const secrets = {
+    ...(inside !== undefined && { encrypt: { 'key-secret': inside } }),
+    ...(own !== undefined && { 'key-secret': own }),
+  };
   return {
     readOnly: false,
     fileOptions: { ...ON_THREADS, cache: { 'no-flush': request.cache.noFlush } },
-    ...(secret === undefined ? {} : { options: { encrypt: { 'key-secret': secret } } }),
+    options: secrets,
   };
 }
 
@@ -182,7 +187,7 @@ async function fill(
   request: ConvertRequest,
   sources: readonly BlockBackend[],
   target: BlockBackend,
-  { progress, isNew }: { readonly progress: ProgressLine; readonly isNew: boolean },
+  { progress, isZero }: { readonly progress: ProgressLine; readonly isZero: boolean },
 ): Promise<void> {
   const skipBroken = given.has('skip-broken-bitmaps');
   if (given.has('bitmaps')) await startAsync(checkBitmapsToCopy(sources[0]!.node, { skipBroken }));
@@ -194,7 +199,7 @@ async function fill(
         sources.map(({ node }) => node),
         target,
         {
-          targetIsZero: isNew || request.targetIsZero,
+          targetIsZero: isZero || request.targetIsZero,
           sparseSize: request.sparseSize,
           compress: request.compressed,
           parallel: request.parallel,

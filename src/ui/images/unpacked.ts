@@ -92,13 +92,19 @@ export function unpackLimit(size: number | undefined, free: number | undefined):
   return free ?? Number.MAX_SAFE_INTEGER;
 }
 
-/** The block layer knows of a limit; a person knows of space. @param size that the archive says */
-export function inWordsOfSpace(error: unknown, name: string, size: number | undefined, limit: number): unknown {
-  if (!(error instanceof BlockError && error.kind === 'invalid' && 'limit' in (error.context.detail ?? {})))
-    return error;
-  const [kind, message] =
-    size === undefined
-      ? (['no-space', `${name} becomes larger than the ${sizeOf(limit)} that this browser gives the page`] as const)
-      : (['corrupt', `${name} becomes longer than the file says of itself`] as const);
-  return new BlockError(kind, message, { op: 'unpack' }, { cause: error });
+/**
+ * The block layer knows of a limit, and of a file that it writes; a person knows of space.
+ *
+ * @param size that the archive says
+ */
+export function inWordsOfSpace(error: unknown, name: string, size: number | undefined): unknown {
+  if (!(error instanceof BlockError)) return error;
+  const isLimit = error.kind === 'invalid' && 'limit' in (error.context.detail ?? {});
+  if (isLimit && size !== undefined) {
+    return new BlockError('corrupt', `${name} becomes longer than the file says of itself`, {}, { cause: error });
+  }
+  if (!isLimit && error.kind !== 'no-space') return error;
+  const needed = size === undefined ? name : `${name} (${sizeOf(size)})`;
+  const message = `${needed} does not fit into the space that this browser gives the page`;
+  return new BlockError('no-space', message, {}, { cause: error });
 }

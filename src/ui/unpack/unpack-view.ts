@@ -180,7 +180,7 @@ export class UnpackView {
       this.#words.textContent = '';
       this.#actions.done(image);
     } catch (error) {
-      this.#failed(inWordsOfSpace(error, name, this.#size, limit), name);
+      this.#failed(inWordsOfSpace(error, name, this.#size), name);
     } finally {
       this.#abort = undefined;
       this.#busy(false);

@@ -60,6 +60,8 @@ export const luks: FormatDriver<typeof openOptions, typeof createOptions> = {
   capabilities: { ...NO_CAPABILITIES, write: true, create: true, resize: true },
   openOptions,
   createOptions,
+  // What was never written is what zeroes decrypt to.
+  hasZeroInit: false,
   amendOptions: luksAmendOptions,
 
   /**
