@@ -1,7 +1,10 @@
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { AxeBuilder } from '@axe-core/playwright';
 import type { Page } from '@playwright/test';
 import { expect, requireGuest, test } from './support/fixtures.ts';
+import { makeFolder } from './support/papers.ts';
 import { qemuImg, qemuIo, requireQemu } from './support/qemu.ts';
 
 // Emulated machines on a busy machine take their time.
@@ -41,6 +44,22 @@ for (const colorScheme of ['light', 'dark'] as const) {
       await expectAccessible(page);
     });
 
+    test('packed image, folder, their dialogs', async ({ spindle, page, folder }) => {
+      const path = join(folder, 'disk.img');
+      writeFileSync(`${path}.gz`, gzipSync(Buffer.alloc(65_536, 'disk ')));
+      await spindle.open();
+      await spindle.choose(`${path}.gz`);
+      await page.getByTestId('unpack').waitFor();
+      await expectAccessible(page);
+      await page.getByRole('button', { name: 'Back' }).click();
+      await spindle.chooseFolder(makeFolder(folder));
+      await expect(page.getByTestId('map-legend')).toContainText('Zeroes');
+      await expectAccessible(page);
+      await page.getByTestId('boot').click();
+      await page.getByTestId('machine-dialog').waitFor();
+      await expectAccessible(page);
+    });
+
     test('error', async ({ spindle, page }) => {
       await spindle.open('?url=http://127.0.0.1:9/none.img');
       await spindle.error.waitFor({ timeout: 30_000 });
@@ -69,5 +88,6 @@ test('the whole start page is reached with the Tab key', async ({ spindle, page 
     });
     seen.push(name);
   }
-  for (const name of ['About', 'Choose files…', 'Address of an image', 'Open address']) expect(seen).toContain(name);
+  for (const name of ['About', 'Choose files…', 'Choose a folder…', 'Address of an image', 'Open address'])
+    expect(seen).toContain(name);
 });

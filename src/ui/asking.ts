@@ -10,6 +10,8 @@ type Go = (sources: readonly Source[]) => Promise<void>;
 export interface AskOptions {
   /** Goes on without the disk, where that makes sense. */
   readonly without?: (() => Promise<void>) | undefined;
+  /** Why it is needed, where that is not plain: a sentence. */
+  readonly why?: string | undefined;
   /** Asks for what was given already too: it was the wrong one. */
   readonly again?: boolean;
 }
@@ -26,7 +28,7 @@ export class Asking {
   }
 
   /** Goes on at once where everything is known. */
-  async withSources(record: StoredDisk, go: Go, { without, again = false }: AskOptions = {}): Promise<void> {
+  async withSources(record: StoredDisk, go: Go, { without, why, again = false }: AskOptions = {}): Promise<void> {
     const sources = again ? record.layers.map(() => undefined) : sourcesOf(record, this.#given);
     if (sources.every((source) => source !== undefined)) return go(sources);
     await this.#stage.leave();
@@ -36,6 +38,7 @@ export class Asking {
         begin(this.#stage.guarded(`Opening ${record.name}`, () => go(all)));
       },
       cancel: () => begin(this.#home()),
+      why,
       without: without && (() => begin(this.#stage.guarded('Booting', without))),
     });
     this.#stage.show(view, `${record.name} – Spindle`);

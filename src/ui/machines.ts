@@ -1,7 +1,7 @@
 /** Booting: which disks a machine gets, what is made for it, and what helps when one of them cannot be opened. */
 import type { Disk, Spindle } from '../client/index.ts';
 import { BlockError } from '../block/error.ts';
-import type { Asking } from './asking.ts';
+import type { Asking, AskOptions } from './asking.ts';
 import { chainOptions, knownChain, type Chain } from './images/chain.ts';
 import { guessDevice } from './images/device.ts';
 import { diskOptions, isFolderDisk, isLayer, type Library, type StoredDisk } from './images/library.ts';
@@ -167,21 +167,24 @@ export class Machines {
           const changed = await library.touch(record, { second: located?.record.id });
           await this.#runStored({ record: changed, sources }, located);
         },
-        () => this.#runStored({ record, sources }, undefined),
+        {
+          without: () => this.#runStored({ record, sources }, undefined),
+          why: `${record.name} had it as its second disk.`,
+        },
       ),
     );
   }
 
-  /** @param without goes on without the second disk, where a person must be asked for what is below it */
+  /** @param ask what to say where a person must be asked for what is below the second disk */
   async #withSecond(
     wanted: SecondDisk | undefined,
     go: (second: Located | undefined) => Promise<void>,
-    without: () => Promise<void> = () => go(undefined),
+    ask: AskOptions = { without: () => go(undefined) },
   ): Promise<void> {
     if (wanted === undefined) return go(undefined);
     if (wanted.kind === 'folder') return go(await this.#diskOver({ kind: 'folder', folder: wanted.folder }));
     const { disk: record } = wanted;
-    await this.#parts.asking.withSources(record, (sources) => go({ record, sources }), { without });
+    await this.#parts.asking.withSources(record, (sources) => go({ record, sources }), ask);
   }
 
   /** The disk that was made over this folder before goes on. */

@@ -63,7 +63,7 @@ export async function unpackInto(spindle: Spindle, source: Source, wish: UnpackW
   const { name, entry, limit, replace, signal } = wish;
   const target = unpackedSource(name);
   if (!replace && (await listUnpacked(spindle)).some((image) => image.name === name)) {
-    throw new BlockError('exists', `There is an unpacked image '${name}' already`, { filename: name });
+    throw new BlockError('exists', `There is an unpacked image '${name}' already`);
   }
   const release = await holdUnfinished();
   try {

@@ -75,8 +75,8 @@ export function askBoot(suggested: BootForm): Promise<BootChoice | undefined> {
       field('Name of the disk', name),
       field('Memory', memory),
       field('Put it in as', device),
-      second?.element,
     ),
+    second?.element,
     h(
       'details',
       {},

@@ -20,7 +20,7 @@ export function folderFacts(folder: GivenFolder, info: ImageInfo): Fact[] {
     ['What it is', 'a folder, shown as a FAT disk with long names'],
     ['Holds', `${folderWords(folder)}, ${sizeExact(folder.bytes)}`],
     ['Virtual size', sizeExact(info['virtual-size'])],
-    ['Writing', 'only over it: your files are never changed'],
+    ['What is written', 'goes to a disk of its own; your files are never changed'],
   ];
 }
 

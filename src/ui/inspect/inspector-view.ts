@@ -47,7 +47,8 @@ export class InspectorView {
             chain.layers.map(({ name }) => name),
           );
     this.#snapshots = disk?.format === 'qcow2' ? this.#snapshotsOf(disk, owned) : undefined;
-    const check = disk === undefined ? undefined : new CheckPanel(disk, owned);
+    // The tables of a folder's disk are made as they are read: there is nothing that could be wrong.
+    const check = disk === undefined || folder !== undefined ? undefined : new CheckPanel(disk, owned);
     this.element = h(
       'div',
       { class: 'view', 'data-testid': 'inspector' },
@@ -81,7 +82,7 @@ export class InspectorView {
         h(
           'section',
           { class: 'panel', 'aria-label': 'Facts' },
-          h('h2', {}, 'Image'),
+          h('h2', {}, folder === undefined ? 'Image' : 'Disk'),
           factsList(folder === undefined ? factsOf(top.info, top.probe) : folderFacts(folder, top.info)),
           bitmapsTable(top.info),
         ),

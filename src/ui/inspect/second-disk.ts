@@ -31,8 +31,12 @@ export class SecondDiskField {
     this.element = h(
       'div',
       { class: 'field' },
-      h('label', { class: 'field' }, h('span', {}, 'Second disk'), this.#select),
-      h('div', { class: 'actions' }, ...folderButton('Choose a folder…', 'second', (files) => this.#take(files))),
+      h(
+        'div',
+        { class: 'row bottom' },
+        h('label', { class: 'field' }, h('span', {}, 'Second disk'), this.#select),
+        ...folderButton('Choose a folder…', 'second', (files) => this.#take(files)),
+      ),
       this.#words,
     );
   }

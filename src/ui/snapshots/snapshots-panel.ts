@@ -50,7 +50,12 @@ export class SnapshotsPanel {
       h('h2', {}, 'Snapshots'),
       h('p', { class: 'muted small' }, words.about),
       actions.change !== undefined &&
-        h('div', { class: 'actions' }, h('label', {}, h('span', {}, 'Name'), ' ', this.#name), this.#save),
+        h(
+          'div',
+          { class: 'actions bottom' },
+          h('label', { class: 'field' }, h('span', {}, 'Name'), this.#name),
+          this.#save,
+        ),
       this.#status,
       this.#problem,
       this.#list,

@@ -31,6 +31,8 @@ export interface AskBaseActions {
   /** Called with all sources once they are there. */
   chosen(sources: readonly Source[]): void;
   cancel(): void;
+  /** Why the disk is needed, where that is not plain: a sentence. */
+  readonly why?: string | undefined;
   /** Goes on without the disk, where that makes sense. */
   readonly without?: (() => void) | undefined;
 }
@@ -39,7 +41,7 @@ export interface AskBaseActions {
 export function askForBases(
   disk: StoredDisk,
   sources: (Source | undefined)[],
-  { chosen, cancel, without }: AskBaseActions,
+  { chosen, cancel, why, without }: AskBaseActions,
 ): HTMLElement {
   const missing = disk.layers.flatMap((layer, index) => (sources[index] === undefined ? [{ layer, index }] : []));
   const asked = missing.map(({ layer, index }) =>
@@ -53,6 +55,7 @@ export function askForBases(
     'div',
     { class: 'view', 'data-testid': 'ask-base' },
     h('h1', {}, disk.name),
+    why !== undefined && h('p', {}, why),
     h(
       'div',
       { class: 'notice warn' },

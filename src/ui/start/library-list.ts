@@ -42,7 +42,10 @@ function item(disk: StoredDisk, all: readonly StoredDisk[], actions: LibraryActi
       'div',
       { class: 'actions' },
       isFolderDisk(disk)
-        ? button('Boot with…', () => actions.boot(disk), { icon: 'play', 'aria-label': `Boot a machine with ${name}` })
+        ? button('Boot with it…', () => actions.boot(disk), {
+            icon: 'play',
+            'aria-label': `Boot a machine with ${name}`,
+          })
         : button('Boot', () => actions.boot(disk), { kind: 'primary', icon: 'play', 'aria-label': `Boot ${name}` }),
       button('Look inside', () => actions.inspect(disk), { icon: 'search', 'aria-label': `Look inside ${name}` }),
       button('Start over', () => actions.startOver(disk), {
