@@ -134,6 +134,8 @@ test('start over gives the base back; delete leaves nothing', async ({ spindle }
   await spindle.powerOff();
   await disk.getByRole('button', { name: 'Delete' }).click();
   await spindle.page.getByTestId('confirm').click();
+  // The list is gone while the page is busy, too.
+  await spindle.start.waitFor();
   await expect(disk).toHaveCount(0);
   const left = await spindle.page.evaluate(async () => {
     const root = await navigator.storage.getDirectory();
