@@ -38,6 +38,7 @@ const cases = [
   ...[extendedL2Subject, snapshotSubject, compressedSubject, bitmapSubject, amendSubject].flatMap((subject) =>
     [111, 112].map((seed) => ({ subject, seed })),
   ),
+  { subject: emptiedSubject, seed: 111 },
 ].map((one) => ({ ...one, name: one.subject.name }));
 
 describeWithQemu('qcow2 images after power cuts', () => {
