@@ -1,4 +1,5 @@
 import { closeSync, openSync, readFileSync, readSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, test } from './support/fixtures.ts';
 import { qemuImg, qemuIo, requireQemu } from './support/qemu.ts';
@@ -183,4 +184,32 @@ test('an encrypted image is shown once its passphrase is right', async ({ spindl
   await expect(page.getByRole('heading', { name: 'secret.qcow2' })).toBeVisible();
   await expect(spindle.fact('Encrypted')).toHaveText('yes');
   await expect(page.getByTestId('map-legend')).toContainText('Not allocated 16 MiB');
+});
+
+test('a LUKS2 image is shown whole, and its disk once its passphrase is right', async ({ spindle, folder }) => {
+  const path = join(folder, 'vault.img');
+  writeFileSync(path, new Uint8Array(2 * 2 ** 20));
+  const cost = ['--pbkdf-force-iterations', '4', '--pbkdf-memory', '64', '--pbkdf-parallel', '4', '--offset', '2048'];
+  const made = spawnSync(
+    'cryptsetup',
+    ['-q', 'luksFormat', '--type', 'luks2', '--label', 'vault', ...cost, path, '-'],
+    {
+      input: 'open sesame',
+    },
+  );
+  test.skip(made.error !== undefined, 'cryptsetup is not installed; Debian has it in cryptsetup-bin');
+  expect(made.status).toBe(0);
+  await spindle.open();
+  await spindle.drop(path);
+  const { page } = spindle;
+  await page.getByTestId('passphrase').fill('close sesame');
+  await page.getByTestId('passphrase-open').click();
+  await expect(page.getByTestId('passphrase-wrong')).toBeVisible();
+  await page.getByTestId('passphrase').fill('open sesame');
+  await page.getByTestId('passphrase-open').click();
+  await expect(page.getByRole('heading', { name: 'vault.img' })).toBeVisible();
+  await expect(spindle.fact('Virtual size')).toContainText('1 MiB');
+  await expect(spindle.fact('Label')).toHaveText('vault');
+  await expect(spindle.fact('Version')).toHaveText('2');
+  await expect(page.getByTestId('facts')).toContainText('argon2id');
 });

@@ -82,3 +82,19 @@ export async function openBrowserProfile(): Promise<BrowserProfile> {
     },
   };
 }
+
+/** A disk that one tab holds is refused to another, which gets it when the first tab dies. @param steps of the protocol */
+export async function outliveTab(profile: BrowserProfile, steps: string): Promise<void> {
+  const first = await profile.newPage();
+  const second = await profile.newPage();
+  const holder = await startWorker(first, steps);
+  const other = await startWorker(second, steps);
+  await holder.run('hold the disk');
+  await other.run('the disk is in use');
+  // The answer never comes: the page that would give it is gone.
+  const crash = profile.context.newCDPSession(first).then((session) => session.send('Page.crash'));
+  crash.catch(() => undefined);
+  await other.run('wait for the disk');
+  await second.close();
+  await first.close();
+}

@@ -34,3 +34,17 @@ export async function failsWith(kind: BlockErrorKind, body: () => unknown, what:
   }
   throw new Error(`${what}: expected an error of kind ${kind}, got ${String(result)}`);
 }
+
+/** Does something again for as long as a disk is in use, ten seconds at most. */
+export async function untilFree(body: () => Promise<void>): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  for (;;) {
+    try {
+      await body();
+      return;
+    } catch (error) {
+      if (!(error instanceof BlockError) || error.kind !== 'busy' || performance.now() > deadline) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}

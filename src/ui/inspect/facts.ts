@@ -64,8 +64,23 @@ function flatten(data: Readonly<Record<string, unknown>>, prefix: string): Fact[
     if (value === null || value === undefined) return [];
     if (typeof value === 'object' && !Array.isArray(value))
       return flatten(value as Readonly<Record<string, unknown>>, `${name}: `);
+    if (isListOfObjects(value)) {
+      return value.map((each, index): Fact => [capital(`${name} ${index}`), inWords(each)]);
+    }
     return [[capital(name), show(value)]];
   });
+}
+
+function isListOfObjects(value: unknown): value is readonly Readonly<Record<string, unknown>>[] {
+  return Array.isArray(value) && value.length > 0 && value.every((each) => typeof each === 'object' && each !== null);
+}
+
+/** One line for one of several things of a kind: key slots, extents. */
+function inWords(thing: Readonly<Record<string, unknown>>): string {
+  return Object.entries(thing)
+    .filter(([, value]) => value !== undefined && value !== null)
+    .map(([key, value]) => `${key.replaceAll('-', ' ')} ${show(value)}`)
+    .join(', ');
 }
 
 function show(value: unknown): string {

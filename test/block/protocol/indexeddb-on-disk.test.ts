@@ -1,6 +1,6 @@
 // The indexeddb protocol in a browser with a profile on disk: quota, two tabs, a tab that dies.
 import { afterAll, beforeAll, describe, test, vi } from 'vitest';
-import { openBrowserProfile, startWorker, type BrowserProfile } from '../../support/browser-profile.ts';
+import { openBrowserProfile, outliveTab, startWorker, type BrowserProfile } from '../../support/browser-profile.ts';
 
 const STEPS = '/test/block/protocol/indexeddb-steps.worker.ts';
 
@@ -30,17 +30,6 @@ describe('indexeddb on disk', () => {
   });
 
   test('a second tab is told that the disk is in use, and finds what was flushed when the first one dies', async () => {
-    const first = await profile.newPage();
-    const second = await profile.newPage();
-    const holder = await startWorker(first, STEPS);
-    const other = await startWorker(second, STEPS);
-    await holder.run('hold the disk');
-    await other.run('the disk is in use');
-    // The answer never comes: the page that would give it is gone.
-    const crash = profile.context.newCDPSession(first).then((session) => session.send('Page.crash'));
-    crash.catch(() => undefined);
-    await other.run('wait for the disk');
-    await second.close();
-    await first.close();
+    await outliveTab(profile, STEPS);
   });
 });

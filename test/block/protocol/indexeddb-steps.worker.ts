@@ -4,7 +4,7 @@ import { BlockError } from '../../../src/block/error.ts';
 import { parseOptions } from '../../../src/block/options.ts';
 import { indexedDbProtocol } from '../../../src/block/protocol/indexeddb/driver.ts';
 import { readBytes } from '../../conformance/storage-fixture.ts';
-import { check, failsWith, same, sameBytes } from '../../support/check.ts';
+import { check, failsWith, same, sameBytes, untilFree } from '../../support/check.ts';
 import { patternedBytes } from '../../support/random.ts';
 import { caseList, serveCases } from '../../support/worker-cases.ts';
 
@@ -76,18 +76,11 @@ register('the disk is in use', async () => {
 });
 
 register('wait for the disk', async () => {
-  const deadline = performance.now() + 10_000;
-  for (;;) {
-    try {
-      const storage = await open('held');
-      sameBytes(await readBytes(storage, 0, 10), new Uint8Array(10).fill(1), 'what was flushed');
-      await storage.close();
-      return;
-    } catch (error) {
-      if (!(error instanceof BlockError) || error.kind !== 'busy' || performance.now() > deadline) throw error;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+  await untilFree(async () => {
+    const storage = await open('held');
+    sameBytes(await readBytes(storage, 0, 10), new Uint8Array(10).fill(1), 'what was flushed');
+    await storage.close();
+  });
 });
 
 serveCases(cases);

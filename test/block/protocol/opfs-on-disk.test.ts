@@ -1,6 +1,6 @@
 // The opfs protocol in a browser with a profile on disk: the conformance suite again, quota, two tabs, a tab that dies.
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { openBrowserProfile, startWorker, type BrowserProfile } from '../../support/browser-profile.ts';
+import { openBrowserProfile, outliveTab, startWorker, type BrowserProfile } from '../../support/browser-profile.ts';
 
 const SUITE = '/test/block/protocol/opfs.worker.ts?on-disk';
 const STEPS = '/test/block/protocol/opfs-steps.worker.ts';
@@ -40,18 +40,7 @@ describe('opfs on disk', () => {
   });
 
   test('a second tab is told that the disk is in use, and gets it when the first one dies', async () => {
-    const first = await profile.newPage();
-    const second = await profile.newPage();
-    const holder = await startWorker(first, STEPS);
-    const other = await startWorker(second, STEPS);
-    await holder.run('hold the disk');
-    await other.run('the disk is in use');
-    // The answer never comes: the page that would give it is gone.
-    const crash = profile.context.newCDPSession(first).then((session) => session.send('Page.crash'));
-    crash.catch(() => undefined);
-    await other.run('wait for the disk');
-    await second.close();
-    await first.close();
+    await outliveTab(profile, STEPS);
   });
 
   test('a worker that ends lets go of its disk', async () => {

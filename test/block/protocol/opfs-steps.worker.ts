@@ -3,7 +3,7 @@ import type { Storage } from '../../../src/block/driver.ts';
 import { BlockError } from '../../../src/block/error.ts';
 import { opfsProtocol } from '../../../src/block/protocol/opfs/driver.ts';
 import { readBytes } from '../../conformance/storage-fixture.ts';
-import { check, failsWith, same, sameBytes } from '../../support/check.ts';
+import { check, failsWith, same, sameBytes, untilFree } from '../../support/check.ts';
 import { patternedBytes } from '../../support/random.ts';
 import { caseList, serveCases } from '../../support/worker-cases.ts';
 
@@ -65,18 +65,11 @@ register('the disk is in use', async () => {
 });
 
 register('wait for the disk', async () => {
-  const deadline = performance.now() + 10_000;
-  for (;;) {
-    try {
-      const storage = await opfsProtocol.open(disk, { readOnly: false });
-      same(await storage.getLength(), 1000, 'length');
-      await storage.close();
-      return;
-    } catch (error) {
-      if (!(error instanceof BlockError) || error.kind !== 'busy' || performance.now() > deadline) throw error;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+  await untilFree(async () => {
+    const storage = await opfsProtocol.open(disk, { readOnly: false });
+    same(await storage.getLength(), 1000, 'length');
+    await storage.close();
+  });
 });
 
 serveCases(cases);

@@ -27,21 +27,13 @@ export function* checkDmg(image: CheckedDmg, decode: Decode, progress?: Progress
   const check = new DmgCheck(image, decode, progress);
   yield* check.dataFork();
   for (const [index, table] of tables.entries()) yield* check.table(index, table);
-  const { findings } = check;
   const chunks = tables.flatMap((table) => table.chunks);
-  return {
-    corruptions: findings.corruptions,
-    leaks: 0,
-    checkErrors: findings.errors,
-    corruptionsFixed: 0,
-    leaksFixed: 0,
+  return check.findings.result({
     imageEndOffset: trailer.dataFork.offset + trailer.dataFork.length,
     totalClusters: chunks.length,
     allocatedClusters: chunks.filter(({ kind }) => kind !== 'zero').length,
-    fragmentedClusters: 0,
     compressedClusters: chunks.filter(({ kind }) => kind !== 'zero' && kind !== 'raw').length,
-    findings: findings.list,
-  };
+  });
 }
 
 class DmgCheck {

@@ -154,19 +154,11 @@ class BatWalk {
   }
 
   result(): CheckResult {
-    const findings = this.#findings;
-    return {
-      corruptions: findings.corruptions,
-      leaks: findings.leaks,
-      checkErrors: findings.errors,
-      corruptionsFixed: findings.corruptionsFixed,
-      leaksFixed: findings.leaksFixed,
+    return this.#findings.result({
       imageEndOffset: this.#imageEnd,
       totalClusters: this.#image.header.batEntries,
       allocatedClusters: this.#allocated,
       fragmentedClusters: this.#fragmented,
-      compressedClusters: 0,
-      findings: findings.list,
-    };
+    });
   }
 }

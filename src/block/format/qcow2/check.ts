@@ -191,17 +191,11 @@ function readOffset(view: DataView, at: number): number {
 
 function resultOf(image: CheckedImage): CheckResult {
   const { findings, tables, clusterSize } = image;
-  return {
-    corruptions: findings.corruptions,
-    leaks: findings.leaks,
-    checkErrors: findings.errors,
-    corruptionsFixed: findings.corruptionsFixed,
-    leaksFixed: findings.leaksFixed,
+  return findings.result({
     imageEndOffset: (image.highestCluster + 1) * clusterSize,
     totalClusters: Math.ceil(tables.virtualSize / clusterSize),
     allocatedClusters: image.allocatedClusters,
     fragmentedClusters: image.fragmentedClusters,
     compressedClusters: image.compressedClusters,
-    findings: findings.list,
-  };
+  });
 }

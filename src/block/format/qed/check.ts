@@ -124,19 +124,11 @@ class TableWalk {
 
   result(): CheckResult {
     const { imageSize, clusterSize } = this.#tables.header;
-    const { findings } = this;
-    return {
-      corruptions: findings.corruptions,
-      leaks: findings.leaks,
-      checkErrors: findings.errors,
-      corruptionsFixed: findings.corruptionsFixed,
-      leaksFixed: findings.leaksFixed,
+    return this.findings.result({
       imageEndOffset: this.#end,
       totalClusters: Math.ceil(imageSize / clusterSize),
       allocatedClusters: this.#allocated,
       fragmentedClusters: this.#fragmented,
-      compressedClusters: 0,
-      findings: findings.list,
-    };
+    });
   }
 }

@@ -1,3 +1,4 @@
+import { roundUp } from '../../../binary/round-up.ts';
 import { settle, type Co } from '../../co.ts';
 import type { BlockChild, CreateContext } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
@@ -34,7 +35,7 @@ export function* create(
 ): Co<void> {
   const { cluster_size: clusterSize, table_size: tableSize, size } = options;
   checkOptions(clusterSize, tableSize);
-  const imageSize = size + ((SECTOR_SIZE - (size % SECTOR_SIZE)) % SECTOR_SIZE);
+  const imageSize = roundUp(size, SECTOR_SIZE);
   const plain = {
     clusterSize,
     tableSize,

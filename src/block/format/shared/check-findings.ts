@@ -1,7 +1,15 @@
 /** What a check has found so far: complete counts, and the first findings in words. */
-import type { CheckFinding, CheckFix } from '../../driver.ts';
+import type { CheckFinding, CheckFix, CheckResult } from '../../driver.ts';
 
 const MAX_FINDINGS = 1000;
+
+/** What a check says beside what it found. What a format does not count is 0. */
+export type CheckFacts = Partial<
+  Pick<
+    CheckResult,
+    'imageEndOffset' | 'totalClusters' | 'allocatedClusters' | 'fragmentedClusters' | 'compressedClusters'
+  >
+>;
 
 export class CheckFindings {
   readonly fix: CheckFix;
@@ -80,6 +88,23 @@ export class CheckFindings {
       if (!left.has(message)) this.#keep(kind, message, true, hostOffset);
     }
     this.take(after);
+  }
+
+  result(facts: CheckFacts = {}): CheckResult {
+    return {
+      corruptions: this.corruptions,
+      leaks: this.leaks,
+      checkErrors: this.errors,
+      corruptionsFixed: this.corruptionsFixed,
+      leaksFixed: this.leaksFixed,
+      imageEndOffset: 0,
+      totalClusters: 0,
+      allocatedClusters: 0,
+      fragmentedClusters: 0,
+      compressedClusters: 0,
+      ...facts,
+      findings: this.list,
+    };
   }
 
   #keep(kind: CheckFinding['kind'], message: string, fixed: boolean, hostOffset: number | undefined): void {

@@ -40,20 +40,8 @@ export function checkBlocks(
   }
   const count = highest + 1;
   checkCount(findings, header.blocksAllocated, used.size, count);
-  const result = {
-    corruptions: findings.corruptions,
-    leaks: findings.leaks,
-    checkErrors: 0,
-    corruptionsFixed: findings.corruptionsFixed,
-    leaksFixed: findings.leaksFixed,
-    imageEndOffset: header.offsetData + count * BLOCK_SIZE,
-    // QEMU's check of VDI does not count these, and does not print them.
-    totalClusters: 0,
-    allocatedClusters: 0,
-    fragmentedClusters: 0,
-    compressedClusters: 0,
-    findings: findings.list,
-  };
+  // QEMU's check of VDI does not count clusters, and does not print them.
+  const result = findings.result({ imageEndOffset: header.offsetData + count * BLOCK_SIZE });
   return { result, count };
 }
 

@@ -26,19 +26,11 @@ export function* checkBlocks(
   // Before the replay the table is not what it shall be.
   if (logState === 'pending') findings.corruption('The log must be replayed');
   else yield* walk.run(progress);
-  return {
-    corruptions: findings.corruptions,
-    leaks: 0,
-    checkErrors: 0,
-    corruptionsFixed: findings.corruptionsFixed,
-    leaksFixed: 0,
+  return findings.result({
     imageEndOffset: walk.end,
     totalClusters: bat.blocks,
     allocatedClusters: walk.allocated,
-    fragmentedClusters: 0,
-    compressedClusters: 0,
-    findings: findings.list,
-  };
+  });
 }
 
 class BatWalk {

@@ -19,6 +19,7 @@ import { checkLogForWriting, type VhdxHeaders } from './header.ts';
 import { NO_GUID } from './layout.ts';
 import { LogWriter } from './log-writer.ts';
 import type { VhdxMetadata } from './metadata.ts';
+import { inPlace } from '../shared/in-place.ts';
 
 /** How the log was found when the image was opened. */
 export type LogState = 'empty' | 'replayed' | 'pending';
@@ -225,22 +226,4 @@ export class VhdxImage implements FormatImage {
     yield* this.#log.close();
     this.#begun = false;
   }
-}
-
-/** A block that has its place, written to for the first time. */
-function inPlace(child: BlockChild, hostOffset: number, length: number): Allocation {
-  return {
-    child,
-    hostOffset,
-    length,
-    copyBefore: 0,
-    copyAfter: 0,
-    zeroed: false,
-    commit: () => {
-      // The table says so already.
-    },
-    abort: () => {
-      // Nothing was taken.
-    },
-  };
 }

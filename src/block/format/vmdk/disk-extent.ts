@@ -4,6 +4,7 @@ import type { Allocation, BlockChild } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import { dataExtent, zeroExtent, type Extent } from '../../extent.ts';
 import type { CheckFindings } from '../shared/check-findings.ts';
+import { inPlace } from '../shared/in-place.ts';
 
 /** `qemu-img info` shows them under `extents`. */
 export interface ExtentFacts {
@@ -34,24 +35,6 @@ export interface DiskExtent {
   writeCompressed?(offset: number, data: Uint8Array): Co<void>;
   flush?(): Co<void>;
   check?(start: number, findings: CheckFindings): Co<void>;
-}
-
-/** A write to where data is already. */
-export function inPlace(child: BlockChild, hostOffset: number, length: number): Allocation {
-  return {
-    child,
-    hostOffset,
-    length,
-    copyBefore: 0,
-    copyAfter: 0,
-    zeroed: false,
-    commit: () => {
-      // The mapping stays.
-    },
-    abort: () => {
-      // Nothing was taken.
-    },
-  };
 }
 
 /** Guest bytes as they are, from an offset of a file on. */

@@ -147,19 +147,7 @@ export class VmdkImage implements FormatImage {
     if (!this.#readOnly) yield* this.#flush();
     const findings = new CheckFindings('none');
     for (const { extent, start: first } of this.#extents) yield* extent.check?.(first, findings) ?? nothing();
-    return {
-      corruptions: findings.corruptions,
-      leaks: findings.leaks,
-      checkErrors: findings.errors,
-      corruptionsFixed: 0,
-      leaksFixed: 0,
-      imageEndOffset: 0,
-      totalClusters: 0,
-      allocatedClusters: 0,
-      fragmentedClusters: 0,
-      compressedClusters: 0,
-      findings: findings.list,
-    };
+    return findings.result();
   }
 
   info(): FormatInfo {

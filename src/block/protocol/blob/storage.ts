@@ -2,7 +2,8 @@ import type { MaybePromise } from '../../co.ts';
 import { type BlockLimits, BYTE_LIMITS, type Storage, type StorageIdentity } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import { ChunkReader, splitChunks } from '../shared/chunk-reader.ts';
-import { closedError, exceptionName, messageOf, readOnlyError } from '../shared/errors.ts';
+import { exceptionName, messageOf } from '../shared/errors.ts';
+import { ReadOnlyStorage } from '../shared/read-only-storage.ts';
 
 /** A slice costs the same up to this size. */
 const CHUNK_BYTES = 65536;
@@ -11,20 +12,16 @@ const READ_AHEAD_BYTES = 1024 * 1024;
 const PARALLEL_READS = 16;
 
 /** A Blob, or a File that somebody chose or dropped. Reads only. A read of what is cached does not wait. */
-export class BlobStorage implements Storage {
-  readonly synchronous = false;
-  readonly readOnly = true;
+export class BlobStorage extends ReadOnlyStorage implements Storage {
   readonly limits: BlockLimits;
   readonly #blob: Blob;
-  readonly #filename: string;
   readonly #reader: ChunkReader;
-  #open = true;
 
   /** @param cacheBytes bytes of it that stay in memory */
   constructor(blob: Blob, filename: string, cacheBytes: number) {
+    super('blob', filename);
     this.limits = { ...BYTE_LIMITS, transferOptimal: REQUEST_BYTES };
     this.#blob = blob;
-    this.#filename = filename;
     const readAhead = Math.min(READ_AHEAD_BYTES, Math.floor(cacheBytes / 4));
     this.#reader = new ChunkReader(
       { length: blob.size, chunkBytes: CHUNK_BYTES, load: (first, count) => this.#load(first, count) },
@@ -38,25 +35,13 @@ export class BlobStorage implements Storage {
   }
 
   getLength(): number {
-    this.#refuseClosed();
+    this.refuseClosed();
     return this.#blob.size;
   }
 
   read(offset: number, buffer: Uint8Array): MaybePromise<void> {
-    this.#refuseClosed();
+    this.refuseClosed();
     return this.#reader.read(offset, buffer);
-  }
-
-  write(): void {
-    this.#refuseChange('write');
-  }
-
-  truncate(): void {
-    this.#refuseChange('truncate');
-  }
-
-  flush(): void {
-    this.#refuseClosed();
   }
 
   allocatedSize(): number {
@@ -69,9 +54,7 @@ export class BlobStorage implements Storage {
   }
 
   close(): void {
-    if (!this.#open) return;
-    this.#open = false;
-    this.#reader.close(this.#closed());
+    if (this.markClosed()) this.#reader.close(this.closedError());
   }
 
   async #load(first: number, count: number): Promise<readonly Uint8Array[]> {
@@ -102,20 +85,7 @@ export class BlobStorage implements Storage {
   }
 
   #place(offset: number, length: number) {
-    return { driver: 'blob', filename: this.#filename, op: 'read', offset, length };
-  }
-
-  #refuseClosed(): void {
-    if (!this.#open) throw this.#closed();
-  }
-
-  #refuseChange(op: string): never {
-    this.#refuseClosed();
-    throw readOnlyError('blob', this.#filename, op);
-  }
-
-  #closed(): BlockError {
-    return closedError('blob', this.#filename);
+    return { driver: 'blob', filename: this.filename, op: 'read', offset, length };
   }
 }
 

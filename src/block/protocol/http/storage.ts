@@ -1,7 +1,7 @@
 import { type BlockLimits, BYTE_LIMITS, type Storage, type StorageIdentity } from '../../driver.ts';
 import type { MaybePromise } from '../../co.ts';
 import { ChunkReader, splitChunks, type ChunkSource } from '../shared/chunk-reader.ts';
-import { closedError, readOnlyError } from '../shared/errors.ts';
+import { ReadOnlyStorage } from '../shared/read-only-storage.ts';
 import type { KeptChunks } from './kept-chunks.ts';
 import { fetchPart, type FirstLook } from './remote-file.ts';
 import type { HttpStatistics, Requester } from './requester.ts';
@@ -24,16 +24,13 @@ export interface HttpStorageStatistics extends HttpStatistics {
 }
 
 /** A file on a server. Reads only. A read of what is cached does not wait. */
-export class HttpStorage implements Storage {
-  readonly synchronous = false;
-  readonly readOnly = true;
+export class HttpStorage extends ReadOnlyStorage implements Storage {
   readonly limits: BlockLimits;
   readonly #requester: Requester;
   readonly #identity: StorageIdentity;
   readonly #kept: KeptChunks | undefined;
   readonly #reader: ChunkReader;
   #keptBytes = 0;
-  #open = true;
 
   /** @param kept chunks of that identity from earlier visits, if they are kept at all */
   constructor(
@@ -42,6 +39,7 @@ export class HttpStorage implements Storage {
     identity: StorageIdentity,
     kept: KeptChunks | undefined,
   ) {
+    super('http', requester.options.filename);
     this.limits = { ...BYTE_LIMITS, transferOptimal: REQUEST_BYTES };
     this.#requester = requester;
     this.#identity = identity;
@@ -63,25 +61,17 @@ export class HttpStorage implements Storage {
   }
 
   getLength(): number {
-    this.#refuseClosed();
+    this.refuseClosed();
     return this.#identity.size;
   }
 
   read(offset: number, buffer: Uint8Array): MaybePromise<void> {
-    this.#refuseClosed();
+    this.refuseClosed();
     return this.#reader.read(offset, buffer);
   }
 
-  write(): void {
-    this.#refuseChange('write');
-  }
-
-  truncate(): void {
-    this.#refuseChange('truncate');
-  }
-
-  flush(): void {
-    this.#refuseClosed();
+  override flush(): void {
+    super.flush();
     this.#kept?.flush();
   }
 
@@ -95,9 +85,8 @@ export class HttpStorage implements Storage {
   }
 
   async close(): Promise<void> {
-    if (!this.#open) return;
-    this.#open = false;
-    const error = this.#closed();
+    if (!this.markClosed()) return;
+    const error = this.closedError();
     this.#reader.close(error);
     this.#requester.close(error);
     await this.#kept?.close();
@@ -125,21 +114,8 @@ export class HttpStorage implements Storage {
     const offset = first * chunkBytes;
     const length = Math.min(count * chunkBytes, this.#identity.size - offset);
     const chunks = splitChunks(await fetchPart(this.#requester, this.#identity, offset, length), chunkBytes);
-    if (this.#open) for (const [place, chunk] of chunks.entries()) this.#kept?.put(first + place, chunk);
+    if (this.isOpen) for (const [place, chunk] of chunks.entries()) this.#kept?.put(first + place, chunk);
     return chunks;
-  }
-
-  #refuseClosed(): void {
-    if (!this.#open) throw this.#closed();
-  }
-
-  #refuseChange(op: string): never {
-    this.#refuseClosed();
-    throw readOnlyError('http', this.#requester.options.filename, op);
-  }
-
-  #closed(): Error {
-    return closedError('http', this.#requester.options.filename);
   }
 }
 

@@ -2,7 +2,7 @@ import { settle, start, type Co, type MaybePromise } from '../../co.ts';
 import { sha256Hex } from '../../../codec/sha256.ts';
 import { BYTE_LIMITS, type Storage, type StorageIdentity } from '../../driver.ts';
 import { SECTOR_SIZE } from '../../limits.ts';
-import { closedError, readOnlyError } from '../shared/errors.ts';
+import { ReadOnlyStorage } from '../shared/read-only-storage.ts';
 import { mediaByte, partitionTable, reservedSectors, ROOT_CLUSTER } from './boot.ts';
 import type { Folder } from './folder.ts';
 import { chooseGeometry, FATS, type FatType, type Geometry } from './geometry.ts';
@@ -22,11 +22,8 @@ const LAST = 0x0fffffff;
  * A folder as a disk with a FAT volume, read-only. Where everything is follows from names and sizes, which are looked at once; tables
  * are made when they are read, and the content of files comes from the files.
  */
-export class VvfatStorage implements Storage {
-  readonly synchronous = false;
-  readonly readOnly = true;
+export class VvfatStorage extends ReadOnlyStorage implements Storage {
   readonly limits = BYTE_LIMITS;
-  readonly #filename: string;
   readonly #geometry: Geometry;
   readonly #tree: PlacedTree;
   readonly #label: Uint8Array;
@@ -36,12 +33,11 @@ export class VvfatStorage implements Storage {
   readonly #tables: number;
   readonly #root: number;
   readonly #data: number;
-  #open = true;
 
   /** @throws BlockError `no-space` when it does not fit, `unsupported` for files that no FAT volume can have */
   constructor(folder: Folder, filename: string, { fatType, floppy, label }: VolumeOptions) {
+    super('vvfat', filename);
     const named = nameTree(folder);
-    this.#filename = filename;
     this.#geometry = chooseGeometry(neededFor(named), fatType, floppy);
     this.#tree = placeTree(named, this.#geometry, label);
     this.#label = label;
@@ -53,12 +49,12 @@ export class VvfatStorage implements Storage {
   }
 
   getLength(): number {
-    this.#refuseClosed();
+    this.refuseClosed();
     return (this.#geometry.hidden + this.#geometry.sectors) * SECTOR_SIZE;
   }
 
   read(offset: number, buffer: Uint8Array): MaybePromise<void> {
-    this.#refuseClosed();
+    this.refuseClosed();
     buffer.fill(0);
     const { hidden } = this.#geometry;
     if (offset < SECTOR_SIZE && hidden > 0) copyOverlap(partitionTable(this.#geometry), 0, offset, buffer);
@@ -135,7 +131,7 @@ export class VvfatStorage implements Storage {
 
   /** Behind the last cluster, and the tables' part that tells of it, everything is zero. */
   blockStatus(offset: number, length: number): { readonly length: number; readonly zero: boolean } {
-    this.#refuseClosed();
+    this.refuseClosed();
     for (const { begin, end } of this.#filled()) {
       if (offset < begin) return { length: Math.min(length, begin - offset), zero: true };
       if (offset < end) return { length: Math.min(length, end - offset), zero: false };
@@ -157,18 +153,6 @@ export class VvfatStorage implements Storage {
     ];
   }
 
-  write(): void {
-    this.#refuseChange('write');
-  }
-
-  truncate(): void {
-    this.#refuseChange('truncate');
-  }
-
-  flush(): void {
-    this.#refuseClosed();
-  }
-
   /** An overlay holds parts of tables that only fit this folder: another name, size or time makes it another disk. */
   identity(): StorageIdentity {
     const text = new TextEncoder().encode(this.#description());
@@ -176,16 +160,7 @@ export class VvfatStorage implements Storage {
   }
 
   close(): void {
-    this.#open = false;
-  }
-
-  #refuseClosed(): void {
-    if (!this.#open) throw closedError('vvfat', this.#filename);
-  }
-
-  #refuseChange(op: string): never {
-    this.#refuseClosed();
-    throw readOnlyError('vvfat', this.#filename, op);
+    this.markClosed();
   }
 }
 
