@@ -11,5 +11,12 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   });
 }
 keepCompiledCode();
-const { runCommand } = await import('./img/main.ts');
-process.exitCode = await runCommand(process.argv.slice(2), processTerminal(stop.signal));
+
+async function main(): Promise<void> {
+  // Only now, so that what is compiled of it is kept.
+  const { runCommand } = await import('./img/main.ts');
+  process.exitCode = await runCommand(process.argv.slice(2), processTerminal(stop.signal));
+}
+
+// What it does not catch is a defect: Node prints it and ends with 1.
+void main();

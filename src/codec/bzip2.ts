@@ -3,6 +3,7 @@
  *
  * Source: the description of the format in "bzip2 format specification" by Joe Tsai, and bzip2's manual.
  */
+import { byteTable } from './byte-table.ts';
 import { Bzip2Bits, readHuffmanTables, type SymbolReader } from './bzip2-huffman.ts';
 import { streamTooLong, streamTooShort, wrongStream } from './errors.ts';
 
@@ -139,7 +140,7 @@ function linkRotations(sorted: Uint32Array, length: number): void {
   }
 }
 
-const CHECKSUMS = Uint32Array.from({ length: 256 }, (_, byte) => {
+const checksums = byteTable((byte) => {
   let sum = byte << 24;
   for (let bit = 0; bit < 8; bit++) sum = (sum << 1) ^ (sum < 0 ? 0x04c11db7 : 0);
   return sum >>> 0;
@@ -147,7 +148,8 @@ const CHECKSUMS = Uint32Array.from({ length: 256 }, (_, byte) => {
 
 /** CRC-32 with the highest bit first. */
 function checksum(bytes: Uint8Array): number {
+  const table = checksums();
   let sum = 0xffffffff;
-  for (const byte of bytes) sum = (sum << 8) ^ CHECKSUMS[((sum >>> 24) ^ byte) & 0xff]!;
+  for (const byte of bytes) sum = (sum << 8) ^ table[((sum >>> 24) ^ byte) & 0xff]!;
   return ~sum >>> 0;
 }

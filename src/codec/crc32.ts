@@ -1,4 +1,6 @@
-const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
+import { byteTable } from './byte-table.ts';
+
+const table = byteTable((byte) => {
   let sum = byte;
   for (let bit = 0; bit < 8; bit++) sum = (sum >>> 1) ^ ((sum & 1) === 1 ? 0xedb88320 : 0);
   return sum;
@@ -6,8 +8,9 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
 
 /** CRC-32 as zip and gzip have it. @param before what it was of the bytes so far; default: none */
 export function crc32(bytes: Uint8Array, before = 0): number {
+  const sums = table();
   let sum = ~before;
-  for (let index = 0; index < bytes.length; index++) sum = (sum >>> 8) ^ TABLE[(sum ^ bytes[index]!) & 0xff]!;
+  for (let index = 0; index < bytes.length; index++) sum = (sum >>> 8) ^ sums[(sum ^ bytes[index]!) & 0xff]!;
   return ~sum >>> 0;
 }
 
@@ -26,7 +29,7 @@ export function crc32OfZeroes(count: number, before = 0): number {
 }
 
 function zeroAfter(sum: number): number {
-  return (sum >>> 8) ^ TABLE[sum & 0xff]!;
+  return (sum >>> 8) ^ table()[sum & 0xff]!;
 }
 
 /** @param map what becomes of each bit */

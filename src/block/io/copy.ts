@@ -1,5 +1,5 @@
 /** The copy loop: one for convert and every block job. */
-import { isPromise, settle, start, withTasks, type Co, type MaybePromise } from '../co.ts';
+import { settle, start, withTasks, type Co, type MaybePromise } from '../co.ts';
 import { NO_FLAGS, type RequestFlags } from '../driver.ts';
 import { type BlockError, withContext } from '../error.ts';
 import { REQUEST_PARALLELISM, SECTOR_SIZE, ZERO_BUFFER_BYTES } from '../limits.ts';
@@ -75,6 +75,30 @@ interface Piece extends Run {
   readonly offset: number;
 }
 
+/** The turn of a piece to write: it ends when its last write has been begun, and with that has its place in the target. */
+class Turn {
+  #passed = false;
+  #next: (() => void) | undefined;
+
+  pass(): void {
+    this.#passed = true;
+    this.#next?.();
+  }
+
+  /** Undefined: it has ended. There is one who waits for it, the next. */
+  get ended(): Promise<void> | undefined {
+    if (this.#passed) return undefined;
+    return new Promise((resolve) => {
+      this.#next = resolve;
+    });
+  }
+}
+
+function* waitFor(turn: Turn | undefined): Co<void> {
+  const ended = turn?.ended;
+  if (ended !== undefined) yield ended;
+}
+
 /** One copy while it runs. */
 class Copy {
   readonly #source: CopySource;
@@ -87,8 +111,8 @@ class Copy {
   #done = 0;
   /** Up to here the source is known to hold data: it is not asked again for each piece. */
   #dataEnd = 0;
-  /** The piece before has been written. */
-  #written: Promise<void> | undefined;
+  /** That of the piece that was begun last. */
+  #turn: Turn | undefined;
 
   constructor(source: CopySource, target: CopyTarget, offset: number, length: number, settings: CopySettings) {
     this.#source = source;
@@ -155,32 +179,36 @@ class Copy {
   }
 
   #copy(piece: Piece): MaybePromise<void> {
-    const before = this.#written;
-    const copied = start(this.#copyPiece(piece, this.#settings.anyOrder === true ? undefined : before));
-    // Whoever waits for its turn only wants to know that this one is through, not how: the pool has the failure.
-    if (isPromise(copied)) this.#written = copied.catch(() => undefined);
-    return copied;
+    const before = this.#settings.anyOrder === true ? undefined : this.#turn;
+    const turn = (this.#turn = new Turn());
+    return start(this.#copyPiece(piece, before, turn));
   }
 
-  *#copyPiece(piece: Piece, before: Promise<void> | undefined): Co<void> {
-    if (piece.kind === 'data') yield* this.#copyData(piece, before);
-    else if (piece.kind === 'zero') {
-      const { targetIsZero, writeZeroesAsData } = this.#settings;
-      if (before !== undefined && !(targetIsZero && writeZeroesAsData !== true)) yield before;
-      yield* this.#writeZeroes(piece.offset, piece.length);
+  *#copyPiece(piece: Piece, before: Turn | undefined, turn: Turn): Co<void> {
+    try {
+      if (piece.kind === 'data') yield* this.#copyData(piece, before, turn);
+      else if (piece.kind === 'zero') {
+        const { targetIsZero, writeZeroesAsData } = this.#settings;
+        if (!(targetIsZero && writeZeroesAsData !== true)) yield* waitFor(before);
+        yield* this.#writeZeroes(piece.offset, piece.length);
+      }
+      // One that wrote nothing must not let the next go before the last.
+      yield* waitFor(before);
+    } finally {
+      turn.pass();
     }
     this.#done += piece.length;
     this.#settings.onProgress?.(this.#done);
   }
 
-  *#copyData({ offset, length }: Piece, before: Promise<void> | undefined): Co<void> {
+  *#copyData({ offset, length }: Piece, before: Turn | undefined, turn: Turn): Co<void> {
     const buffer = requestBuffers.acquire(length);
     try {
       yield* this.#read(offset, buffer);
-      if (before !== undefined) yield before;
+      yield* waitFor(before);
       const paced = this.#settings.pace?.(length);
       if (paced !== undefined) yield* settle(paced);
-      yield* this.#writeData(offset, buffer);
+      yield* this.#writeData(offset, buffer, turn);
     } finally {
       requestBuffers.release(buffer);
     }
@@ -209,16 +237,16 @@ class Copy {
   }
 
   /** Runs of units that are zero and of units that are not, one after the other. */
-  *#writeData(offset: number, data: Uint8Array): Co<void> {
+  *#writeData(offset: number, data: Uint8Array, turn: Turn): Co<void> {
     const { detectZeroes, zeroUnit = COPY_BYTES } = this.#settings;
     if (!detectZeroes) {
-      yield* this.#write(offset, data);
+      yield* this.#write(offset, data, turn);
       return;
     }
     for (let from = 0; from < data.length;) {
       const { zero, end } = zeroRun(data, from, this.#unitEnd(offset + from, zeroUnit) - offset, zeroUnit);
       if (zero) yield* this.#writeZeroes(offset + from, end - from);
-      else yield* this.#write(offset + from, data.subarray(from, end));
+      else yield* this.#write(offset + from, data.subarray(from, end), end === data.length ? turn : undefined);
       from = end;
     }
   }
@@ -229,9 +257,13 @@ class Copy {
     return at - (at % unit) + unit - this.#shift;
   }
 
-  *#write(offset: number, data: Uint8Array): Co<void> {
+  /** @param turn of the piece whose last bytes they are: the next one need not wait until they are written */
+  *#write(offset: number, data: Uint8Array, turn?: Turn): Co<void> {
     try {
-      yield* settle(this.#target.write(offset + this.#shift, data, this.#flags));
+      const written = this.#target.write(offset + this.#shift, data, this.#flags);
+      // Compressed data has its place only when it is compressed.
+      if (this.#settings.compressed !== true) turn?.pass();
+      yield* settle(written);
     } catch (error) {
       throw atSide(error, 'write', offset + this.#shift);
     }

@@ -106,6 +106,31 @@ describe('the copy loop', () => {
     expect(offsets).toHaveLength(8);
   });
 
+  test('begins a write when the one before has been begun, not when it has ended', async () => {
+    const content = new Uint8Array(8 * COPY_BYTES).fill(1);
+    const graph = graphWith({ source: new SimulatedStorage({ initial: content, random: new Random(2) }) });
+    const source = await graph.add({ driver: 'raw', file: { driver: 'given', name: 'source' }, 'read-only': true });
+    const offsets: number[] = [];
+    let inFlight = 0;
+    let most = 0;
+    const target = {
+      async write(offset: number) {
+        offsets.push(offset);
+        most = Math.max(most, ++inFlight);
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        inFlight--;
+      },
+      writeZeroes: () => undefined,
+    };
+    await startAsync(copyRange(source, target, 0, 8 * COPY_BYTES, settings));
+    expect(offsets).toEqual(Array.from({ length: 8 }, (_, index) => index * COPY_BYTES));
+    expect(most).toBeGreaterThan(1);
+    // Where compressed data goes is known only when it is compressed.
+    most = 0;
+    await startAsync(copyRange(source, target, 0, 8 * COPY_BYTES, { ...settings, compressed: true }));
+    expect(most).toBe(1);
+  });
+
   test('goes on behind a read that fails, if it is asked to', async () => {
     const content = new Uint8Array(MIB).fill(9);
     const source = new FailingStorage(new SimulatedStorage({ initial: content }), {

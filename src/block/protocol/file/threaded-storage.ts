@@ -22,6 +22,8 @@ export class ThreadedFileStorage extends FileStorage {
   override readonly synchronous = false;
   /** Writes on their way that reach behind the known end of the file. */
   readonly #growing = new Set<Promise<void>>();
+  /** The last of the long writes, in the order in which they came. */
+  #lastWrite: Promise<void> = Promise.resolve();
   /** One of those that were on their way together has failed. */
   #growthFailed = false;
 
@@ -93,7 +95,16 @@ export class ThreadedFileStorage extends FileStorage {
     this.endRead(offset, buffer, done);
   }
 
-  async #writeOnThread(offset: number, data: Uint8Array): Promise<void> {
+  /** One after the other: file systems let one write into a file at a time, and threads that wait for that would be missing elsewhere. */
+  #writeOnThread(offset: number, data: Uint8Array): Promise<void> {
+    const before = this.#lastWrite;
+    const written = this.#writeAfter(before, offset, data);
+    this.#lastWrite = written.catch(() => undefined);
+    return written;
+  }
+
+  async #writeAfter(before: Promise<void>, offset: number, data: Uint8Array): Promise<void> {
+    await before;
     const descriptor = this.writable('write');
     try {
       for (let done = 0; done < data.length;) {
