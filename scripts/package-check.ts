@@ -1,6 +1,18 @@
 // Looks at the built package as its users get it: publint and are-the-types-wrong on the packed files, a strict TypeScript
-// program that imports every export, and Node importing what runs in Node.
-import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+// program that imports every export, Node importing what runs in Node, and the programs of the command line without anything else.
+import { execFileSync } from 'node:child_process';
+import {
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { root, run } from './run.ts';
 
@@ -39,6 +51,41 @@ function importInNode(folder: string): void {
   run('node', join(folder, 'import.mjs'));
 }
 
+/**
+ * The packed programs in a folder with no other package near: each is one file that needs nothing, koffi neither. They are started
+ * as the links that npm makes start them.
+ */
+function runPacked(): void {
+  const place = mkdtempSync(join(tmpdir(), 'spindle-packed-'));
+  try {
+    execFileSync('npm', ['pack', '--silent', '--ignore-scripts', '--pack-destination', place], { cwd: root });
+    execFileSync('tar', ['-xzf', globSync('*.tgz', { cwd: place })[0]!], { cwd: place });
+    mkdirSync(join(place, 'node_modules/.bin'), { recursive: true });
+    renameSync(join(place, 'package'), join(place, 'node_modules/spindle'));
+    const start = (program: 'spindle-img' | 'spindle-io', ...parameters: string[]): string => {
+      const link = join(place, 'node_modules/.bin', program);
+      if (!existsSync(link)) symlinkSync(`../spindle/dist/cli/${program}.js`, link);
+      return execFileSync(link, parameters, { cwd: place, encoding: 'utf8' });
+    };
+    start('spindle-img', 'create', '-q', '-f', 'qcow2', '-o', 'compression_type=zstd', 'a.qcow2', '4M');
+    start('spindle-io', '-f', 'qcow2', '-c', 'write -c -P 7 0 64k', '-c', 'write -P 8 1M 100k', 'a.qcow2');
+    start('spindle-img', 'convert', '-O', 'vmdk', 'a.qcow2', 'b.vmdk');
+    start('spindle-img', 'check', '-q', 'a.qcow2');
+    const compared = start('spindle-img', 'compare', 'a.qcow2', 'b.vmdk');
+    if (compared !== 'Images are identical.\n') throw new Error(`compare of the packed programs: ${compared}`);
+  } finally {
+    rmSync(place, { recursive: true, force: true });
+  }
+}
+
+/** Modules of Node that found their way to the browser would fail there when they are first asked for something. */
+function refuseNodeInPage(): void {
+  for (const file of globSync('dist/page/**/*.js', { cwd: root })) {
+    const found = /__vite-browser-external|from\s*["']node:/.exec(readFileSync(join(root, file), 'utf8'));
+    if (found !== null) throw new Error(`${file} asks for a module of Node: ${found[0]}`);
+  }
+}
+
 const folder = join(root, '.cache/consumer');
 rmSync(folder, { recursive: true, force: true });
 mkdirSync(join(folder, 'node_modules'), { recursive: true });
@@ -49,4 +96,6 @@ run('publint', '--strict');
 run('attw', '--pack', '.', '--profile', 'esm-only', '--format', 'ascii');
 compileConsumer(folder);
 importInNode(folder);
-console.log(`package: ${exported.join(', ')} resolve, type-check and load`);
+refuseNodeInPage();
+runPacked();
+console.log(`package: ${exported.join(', ')} resolve, type-check and load; the programs run from the packed file`);

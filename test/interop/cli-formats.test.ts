@@ -1,6 +1,42 @@
 import { describeCommands } from '../support/cli-commands.ts';
+import { makeFormatsFixture } from '../support/cli-fixture-formats.ts';
 
-const TABLE = `
+/** Every command that looks at an image or changes it, on an image of every format. */
+const IMAGES = {
+  ...{ 'x.vdi': 'vdi', 'static.vdi': 'vdi', 'x.qed': 'qed', 'on.qed': 'qed', 'x.vmdk': 'vmdk', 'x.vpc': 'vpc' },
+  ...{ 'fixed.vpc': 'vpc', 'x.vhdx': 'vhdx', 'x.qcow': 'qcow', 'on.qcow': 'qcow', 'x.hds': 'parallels' },
+  ...{ 'sub.qcow2': 'qcow2', 'zstd.qcow2': 'qcow2', 'snap.qcow2': 'qcow2', 'bits.qcow2': 'qcow2' },
+};
+/** Of these `map` says more than qemu-img's does. */
+const HAS_OWN_MAP = new Set(['x.vhdx', 'sub.qcow2']);
+const EVERY_IMAGE = Object.entries(IMAGES)
+  .map(
+    ([name, format]) => `
+  info -f ${format} ${name}; info -f ${format} --output=json ${name}; measure -O qcow2 -f ${format} ${name}; measure -O ${format} -f ${format} ${name}
+  check -f ${format} ${name}; check -f ${format} --output=json ${name}
+  compare -F ${format} data.raw ${name}; snapshot -l ${name}
+  resize -f ${format} ${name} 4M; info -f ${format} ${name} => ${name}
+  resize --shrink -f ${format} ${name} 1M; info -f ${format} ${name} => ${name}
+${HAS_OWN_MAP.has(name) ? '' : `  map -f ${format} ${name}; map -f ${format} --output=json ${name}`}
+  resize -f ${format} --preallocation=metadata ${name} +1M => ${name}
+  resize -f ${format} --preallocation=full ${name} +1M => ${name}
+  convert -f ${format} -O raw ${name} x.raw; convert -n -O ${format} data.raw ${name} => x.raw ${name}
+  amend -f ${format} -o size=4M ${name}; snapshot -a one --image-opts driver=${format},file.filename=${name}; bitmap -f ${format} --add ${name} new => ${name}
+  snapshot -c new --image-opts driver=${format},file.filename=${name} => ${name}
+`,
+  )
+  .join('');
+
+const FORMATS = ['raw', 'qcow2', 'vdi', 'qed', 'vmdk', 'vpc', 'vhdx', 'qcow', 'parallels'];
+const EVERY_HELP = FORMATS.map(
+  (format) => `
+  create -f ${format} -o help; convert -O ${format} -o help; create -f ${format} -o size=1M,help; measure -O ${format} -o help --size 1M
+  create -f ${format} -o help x; convert -O ${format} -o help data.raw x; create -f ${format} -o ?
+${format === 'qcow2' ? '' : `  amend -f ${format} -o help`}
+`,
+).join('');
+
+const TABLE = `${EVERY_IMAGE}${EVERY_HELP}
   create -f vdi x.vdi 1M; info x.vdi; check x.vdi => x.vdi
   create -f vdi -o static=on x.vdi 1M => x.vdi
   create -q -f vdi x.vdi 5M; map --output=json x.vdi; check --output=json x.vdi; map x.vdi
@@ -46,9 +82,20 @@ const TABLE = `
   create -f qed -o cluster_size=4k,table_size=2 x.qed 8M; check --output=json x.qed; info --output=json x.qed => x.qed
   measure -O vpc --size 1G
   measure -O qcow --size 1G
-  measure -O luks --object secret,id=s,data=abc -o key-secret=s --size 1G
   measure -O vdi --size 1G
   measure -O qed --size 1G
+  # A format that was guessed to be raw does not become another one.
+  commit onguess.qcow2 => data.raw onguess.qcow2
+  commit trap.qcow2 => data.raw
+  commit -b data.raw trap.qcow2 => data.raw
+  convert -n -f raw -O raw empty.qcow2 empty.raw
+  convert -n -f raw --target-image-opts empty.qcow2 file.filename=empty.raw => empty.raw
+  convert -n -f raw --target-image-opts empty.qcow2 driver=raw,file.filename=empty.raw
+  convert -n --target-image-opts empty.qcow2 file.filename=empty.raw => empty.raw
+  # What needs a passphrase, without one.
+  info x.luks; info --output=json x.luks; snapshot -l x.luks
+  check x.luks; check -f luks --output=json x.luks; map x.luks; convert x.luks x; measure -O qcow2 x.luks
+  resize -f luks x.luks +1M; amend -f luks -o size=4M x.luks; compare x.luks data.raw; bench -c 1 x.luks
 `;
 
-describeCommands('spindle-img beside qemu-img: formats and features', TABLE);
+describeCommands('spindle-img beside qemu-img: formats and features', TABLE, makeFormatsFixture);

@@ -37,6 +37,34 @@ const TABLE = `
   info --output=xml data.raw
   info --output
   info .
+  # Names that hold options
+  info blkdebug::data.qcow2; info --output=json -f qcow2 blkdebug::data.qcow2
+  info -f raw blkdebug::data.raw; info --output=json blkverify:data.raw:data.qcow2
+  info 'json:{"driver":"qcow2","file":{"driver":"blkdebug","image":{"driver":"file","filename":"data.qcow2"}}}'
+  info 'json:{"driver":"qcow2","file":{"driver":"blkdebug","align":4096,"image":{"driver":"file","filename":"data.qcow2"}}}'
+  info 'json:{"driver":"qcow2","file.driver":"blkdebug","file.image.filename":"data.qcow2","file.align":"4096"}'
+  info --image-opts driver=qcow2,file.driver=blkdebug,file.align=512,file.max-transfer=65536,file.inject-error.0.event=pwritev,file.inject-error.0.errno=5,file.set-state.0.event=pwritev,file.set-state.0.new_state=2,file.opt-write-zero=512,file.max-write-zero=1024,file.opt-discard=512,file.max-discard=1024,file.image.filename=data.qcow2
+  info --image-opts driver=blkdebug,image.driver=qcow2,image.file.filename=data.qcow2
+  info --image-opts driver=blkdebug,align=512,image.driver=qcow2,image.file.filename=data.qcow2
+  info --image-opts driver=blkverify,raw.filename=data.raw,test.driver=qcow2,test.file.filename=data.qcow2
+  info --image-opts driver=blkverify,raw.driver=raw,raw.size=2M,raw.file.filename=data.raw,test.driver=qcow2,test.file.filename=data.qcow2
+  info --object throttle-group,id=tg,x-iops-total=100 --image-opts driver=throttle,throttle-group=tg,file.driver=qcow2,file.file.filename=data.qcow2
+  info --image-opts driver=qcow2,file.driver=preallocate,file.prealloc-size=1M,file.file.filename=data.qcow2
+  info --image-opts driver=compress,file.driver=qcow2,file.file.filename=data.qcow2
+  info --image-opts driver=raw,size=512k,file.driver=blkdebug,file.image.filename=data.raw
+  info --image-opts driver=null-co,read-zeroes=on; info --image-opts driver=null-co,latency-ns=5; info --output=json null-co://
+  info --image-opts driver=null-co,size=1M,read-zeroes=on; info --image-opts driver=raw,file.driver=null-co,file.size=1M
+  info 'json:{"driver":"qcow2","backing":null,"file":{"driver":"file","filename":"top.qcow2"}}'
+  info 'json:{"driver":"qcow2","l2-cache-size":65536,"file":{"driver":"file","filename":"data.qcow2","locking":"off","aio":"threads"}}'
+  info file:data.qcow2; info --image-opts file.filename=data.qcow2; info --image-opts driver=file,filename=data.qcow2
+  # Options that do not make an image
+  ~ info json:x; info json:{
+  info json:{}; info 'json:{"driver":"qcow2"}'
+  info --image-opts ''; info --image-opts driver=qcow2; info --image-opts x
+  info --image-opts driver=qcow2,foo=bar,file.filename=data.qcow2; info --image-opts driver=qcow2,file.foo=bar,file.filename=data.qcow2
+  info --image-opts driver=qcow2,file=data.qcow2; info 'json:{"driver":"qcow2","file":"d"}'; info --image-opts driver=foo,file.filename=data.qcow2
+  info blkdebug:nofile:data.raw; info blkdebug::nofile; info blkverify:data.raw:nofile; info blkverify:nofile:data.raw
+  info --object secret,id=s,data=abc --image-opts driver=luks,key-secret=s,file.filename=data.raw
 `;
 
 describeCommands('spindle-img beside qemu-img: info', TABLE);

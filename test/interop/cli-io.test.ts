@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ioTools, plainIo, spindleIo } from '../support/cli-io.ts';
 import { createNodeGraph } from '../../src/node/index.ts';
 import { makeCliFixture } from '../support/cli-fixture.ts';
+import { makeLuksImage } from '../support/cli-fixture-formats.ts';
 import { compareTools, tableLines } from '../support/cli-table.ts';
 import { describeWithQemu, qemuImg, runTool, TemporaryFolder } from '../support/qemu.ts';
 
@@ -144,8 +145,7 @@ describeWithQemu('spindle-io beside qemu-io', () => {
     for (const format of ['qed', 'vdi', 'vmdk', 'vpc']) {
       await qemuImg('create', '-q', '-f', format, fixture.file(`x.${format}`), '1M');
     }
-    const secret = ['--object', 'secret,id=s,data=x', '-o', 'key-secret=s,iter-time=10'];
-    await qemuImg('create', '-q', '-f', 'luks', ...secret, fixture.file('x.luks'), '1M');
+    await makeLuksImage(fixture.file('x.luks'));
     await qemuImg('create', '-q', '-f', 'qcow2', '-o', 'compat=0.10', fixture.file('onguess.qcow2'), '2M');
     await qemuImg('rebase', '-u', '-b', 'data.raw', '-F', 'raw', fixture.file('onguess.qcow2'));
     writeFileSync(fixture.file('rules.conf'), '[inject-error]\nevent = "write_aio"\nerrno = "28"\nonce = "on"\n');

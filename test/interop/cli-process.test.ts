@@ -3,31 +3,21 @@ import { execFileSync, spawn, type ChildProcess, type StdioOptions } from 'node:
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { buildPrograms } from '../../scripts/build/cli.ts';
 import { version } from '../../src/cli/shared/version.ts';
+import { beginProgram, ended, onSmallDisk, untilPrinted } from '../support/cli-process.ts';
+import { plainIo } from '../support/cli-io.ts';
 import { describeWithQemu, qemuImg, qemuIo, runTool, TemporaryFolder, type ToolResult } from '../support/qemu.ts';
 
-/** As users have it: one file. */
+/** As users have them: one file each. */
 const BUILT = fileURLToPath(new URL('../../.cache/cli-process-test', import.meta.url));
-const PROGRAM = join(BUILT, 'spindle-img.js');
+const IMG = join(BUILT, 'spindle-img.js');
 const isRoot = process.getuid?.() === 0;
 
-function begin(args: readonly string[], stdio: StdioOptions = ['ignore', 'pipe', 'pipe']): ChildProcess {
-  return spawn(process.execPath, [PROGRAM, ...args], { stdio });
-}
+beforeAll(() => buildPrograms(BUILT));
 
-/** Waits for the end. @returns its exit code, or the signal that ended it */
-async function ended(child: ChildProcess): Promise<ToolResult & { readonly signal: string | null }> {
-  let stdout = '';
-  let stderr = '';
-  child.stdout?.on('data', (data: Buffer) => (stdout += data.toString()));
-  child.stderr?.on('data', (data: Buffer) => (stderr += data.toString()));
-  return await new Promise((resolve) => {
-    child.on('close', (code, signal) => resolve({ code: code ?? -1, signal, stdout, stderr }));
-  });
-}
-
+const begin = (args: readonly string[], stdio?: StdioOptions): ChildProcess => beginProgram(IMG, args, stdio);
 const run = (...args: string[]) => ended(begin(args));
 
 /** Waits until a copy has begun: the file that becomes the target is there. */
@@ -52,7 +42,6 @@ describeWithQemu('spindle-img as a process', () => {
   const folder = new TemporaryFolder();
   const disk = folder.file('disk.raw');
   beforeAll(async () => {
-    await buildPrograms(BUILT);
     await qemuImg('create', '-q', '-f', 'raw', disk, '8M');
     await qemuIo(disk, 'raw', 'write -q -P 7 0 8M');
     await qemuImg('create', '-q', '-f', 'qcow2', '-o', 'cluster_size=512', folder.file('holes.qcow2'), '8M');
@@ -173,10 +162,7 @@ describeWithQemu('spindle-img as a process', () => {
   test.skipIf(!isRoot)(
     `a full disk: no target is left (${isRoot ? 'on a tmpfs' : 'skipped: mounting one needs root'})`,
     async () => {
-      const place = join(folder.path, 'small');
-      mkdirSync(place);
-      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1M', 'tmpfs', place]);
-      try {
+      await onSmallDisk(join(folder.path, 'small'), async (place) => {
         for (const format of ['raw', 'qcow2']) {
           const { code, stderr } = await run('convert', '-f', 'raw', '-O', format, disk, join(place, 'x'));
           expect(code).toBe(1);
@@ -186,9 +172,7 @@ describeWithQemu('spindle-img as a process', () => {
         const created = await run('create', '-q', '-f', 'raw', '-o', 'preallocation=full', join(place, 'y'), '8M');
         expect([created.code, created.stderr.includes('No space left on device')]).toEqual([1, true]);
         expect(existsSync(join(place, 'y'))).toBe(false);
-      } finally {
-        execFileSync('umount', [place]);
-      }
+      });
     },
   );
 
@@ -199,6 +183,77 @@ describeWithQemu('spindle-img as a process', () => {
       execFileSync('chmod', ['444', target]);
       const { code, stderr } = await run('resize', '-f', 'raw', target, '1M');
       expect([code, stderr.includes('Permission denied')]).toEqual([1, true]);
+    },
+  );
+});
+
+describeWithQemu('spindle-io as a process', () => {
+  const folder = new TemporaryFolder();
+  const image = folder.file('disk.qcow2');
+  const io = (args: readonly string[], stdio?: StdioOptions) => beginProgram(join(BUILT, 'spindle-io.js'), args, stdio);
+  const typed: StdioOptions = ['pipe', 'pipe', 'pipe'];
+  beforeEach(() => qemuImg('create', '-q', '-f', 'qcow2', image, '64M'));
+  afterAll(() => folder[Symbol.dispose]());
+
+  test('a reader that goes away is no error', async () => {
+    const child = io(['-r', '-f', 'qcow2', '-c', 'read -v 0 256k', image]);
+    child.stdout?.destroy();
+    const { code, signal, stderr } = await ended(child);
+    expect({ code, signal, stderr }).toEqual({ code: 0, signal: null, stderr: '' });
+  });
+
+  test('an image in use: each of both tools refuses what the other has open', async () => {
+    const holder = spawn('qemu-io', ['-f', 'qcow2', image], { stdio: ['pipe', 'pipe', 'ignore'] });
+    await untilPrinted(holder, 'qemu-io> ');
+    const refused = await ended(io(['-f', 'qcow2', '-c', 'length', image]));
+    const wanted = await runTool('qemu-io', ['-f', 'qcow2', '-c', 'length', image]);
+    expect([refused.code, plainIo(refused.stderr)]).toEqual([wanted.code, plainIo(wanted.stderr)]);
+    const shared = await ended(io(['-r', '-U', '-f', 'qcow2', '-c', 'length', image]));
+    expect(shared).toMatchObject({ code: 0, stdout: '64 MiB\n', stderr: '' });
+    holder.stdin.end('quit\n');
+    await ended(holder);
+
+    const ours = io(['-f', 'qcow2', image], typed);
+    await untilPrinted(ours, 'spindle-io> ');
+    const theirs = await runTool('qemu-io', ['-f', 'qcow2', '-c', 'length', image]);
+    expect([theirs.code, plainIo(theirs.stderr)]).toEqual([wanted.code, plainIo(wanted.stderr)]);
+    ours.stdin?.end('quit\n');
+    expect((await ended(ours)).code).toBe(0);
+  });
+
+  test.each(['SIGINT', 'SIGTERM', 'SIGKILL'] as const)(
+    '%s in the middle ends it, and what it had written stays',
+    async (signal) => {
+      const child = io(['-f', 'qcow2', image], typed);
+      const end = ended(child);
+      child.stdin?.write('write -P 5 0 64k\nwrite -P 6 1M 4k\naio_write -P 7 8M 32M\n');
+      await untilPrinted(child, 'wrote 4096/4096 bytes at offset 1048576');
+      child.kill(signal);
+      expect((await end).signal).toBe(signal);
+      await qemuIo(image, 'qcow2', 'read -P 5 0 64k', 'read -P 6 1M 4k');
+      // 3: clusters that nothing points to any more.
+      expect([0, 3]).toContain((await runTool('qemu-img', ['check', image])).code);
+    },
+  );
+
+  test.skipIf(!isRoot)(
+    `a full disk (${isRoot ? 'a tmpfs' : 'skipped: mounting one needs root'}): the request fails as in qemu-io, what was there stays`,
+    async () => {
+      const commands = ['write -P 1 0 256k', 'write -P 2 1M 4M', 'read -P 1 0 256k', 'flush', 'length'];
+      const results: ToolResult[] = [];
+      for (const tool of ['qemu-io', 'spindle-io'] as const) {
+        await onSmallDisk(join(folder.path, tool), async (place) => {
+          const small = join(place, 'x.qcow2');
+          await qemuImg('create', '-q', '-f', 'qcow2', small, '64M');
+          const args = ['-f', 'qcow2', ...commands.flatMap((command) => ['-c', command]), small];
+          const { code, stdout, stderr } = tool === 'qemu-io' ? await runTool(tool, args) : await ended(io(args));
+          results.push({ code, stdout: plainIo(stdout), stderr: plainIo(stderr) });
+          expect([0, 3]).toContain((await runTool('qemu-img', ['check', small])).code);
+          await qemuIo(small, 'qcow2', 'read -P 1 0 256k');
+        });
+      }
+      expect(results[1]).toEqual(results[0]);
+      expect(results[0]).toMatchObject({ code: 1 });
     },
   );
 });

@@ -1,6 +1,4 @@
-import { afterAll, beforeAll, test } from 'vitest';
-import { compareTools, tableLines } from '../support/cli-table.ts';
-import { describeWithQemu, TemporaryFolder } from '../support/qemu.ts';
+import { describeCommands } from '../support/cli-commands.ts';
 import { makeVmdkFixture, SUBFORMATS } from '../support/vmdk-fixture.ts';
 
 const TABLE = `
@@ -68,16 +66,4 @@ ${SUBFORMATS.map(
   ~ check -r all base.vmdk
 `;
 
-describeWithQemu('spindle-img beside qemu-img: VMDK', () => {
-  const fixture = new TemporaryFolder();
-  const work = new TemporaryFolder();
-  beforeAll(() => makeVmdkFixture(fixture.path));
-  afterAll(() => {
-    fixture[Symbol.dispose]();
-    work[Symbol.dispose]();
-  });
-
-  test.each(tableLines(TABLE))('%s', async (_, line) => {
-    await compareTools(fixture.path, work.path, line);
-  });
-});
+describeCommands('spindle-img beside qemu-img: VMDK', TABLE, makeVmdkFixture);

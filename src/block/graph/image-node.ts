@@ -284,7 +284,8 @@ export class ImageNode extends BlockNode implements ImageLayer {
     if (this.image.resize === undefined) {
       throw new BlockError('unsupported', 'Image format driver does not support resize', { driver: this.driver.name });
     }
-    const size = Math.ceil(length / SECTOR_SIZE) * SECTOR_SIZE;
+    // A raw file may end anywhere, as QEMU leaves it; its disk is shown with whole sectors.
+    const size = this.image.statusFromFile === true ? length : Math.ceil(length / SECTOR_SIZE) * SECTOR_SIZE;
     const request = this.tracker.begin('truncate', Math.min(size, this.length), Number.MAX_SAFE_INTEGER);
     try {
       yield* this.tracker.makeSerialising(request, this.image.allocationUnit);

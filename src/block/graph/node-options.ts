@@ -60,7 +60,7 @@ export function splitOptions(options: BlockdevOptions): SplitOptions {
   }
   const generic = parseOptions(genericOptions, parts.generic, 'every node');
   if (generic['force-share'] && generic['read-only'] !== true) {
-    throw new BlockError('invalid', "'force-share' is for nodes that are opened with 'read-only'");
+    throw new BlockError('invalid', 'force-share=on can only be used with read-only images');
   }
   return { generic, children: parts.children, own: parts.own };
 }

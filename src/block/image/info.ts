@@ -75,7 +75,7 @@ type FormatFacts = Pick<
 
 function formatFacts(node: BlockNode): FormatFacts {
   const plain = { format: node.driver.name, 'dirty-flag': false, corrupt: false, encrypted: false };
-  if (!(node instanceof ImageNode)) return plain;
+  if (!(node instanceof ImageNode)) return { ...plain, ...clusterFacts(node.below) };
   const info = node.image.info();
   return {
     ...plain,
@@ -89,6 +89,12 @@ function formatFacts(node: BlockNode): FormatFacts {
       ? {}
       : { 'format-specific': { type: info.format, data: info.specific } }),
   };
+}
+
+/** A filter has the clusters of what it stands on. */
+function clusterFacts(below: BlockNode | undefined): Pick<ImageInfo, 'cluster-size'> {
+  const size = below instanceof ImageNode ? below.image.info().clusterSize : undefined;
+  return size === undefined ? {} : { 'cluster-size': size };
 }
 
 function snapshotFacts(node: BlockNode): Pick<ImageInfo, 'snapshots'> {

@@ -37,10 +37,10 @@ export function* createSnapshot(node: BlockNode, request: SnapshotRequest): Co<S
 export function* applySnapshot(node: BlockNode, selector: SnapshotSelector): Co<SnapshotInfo> {
   const { image, snapshots } = snapshotsOf(node, 'write');
   return yield* exclusively(image, function* () {
-    const found = findSnapshot(snapshots, selector);
     if (image.bitmaps.size > 0) {
       throw new BlockError('busy', 'Device has active dirty bitmaps: they would miss what changes. Remove them first');
     }
+    const found = findSnapshot(snapshots, selector);
     yield* settle(snapshots.apply(found.id));
     return found;
   });

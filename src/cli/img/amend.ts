@@ -1,6 +1,6 @@
 /** `amend`: changing what an image was created with. */
 import { amendImage, BlockError, startAsync } from '../../node/index.ts';
-import { optionHelp } from '../shared/create-options.ts';
+import { formatNamed, optionHelp, readValues } from '../shared/create-options.ts';
 import { Failure, usageError } from '../shared/failure.ts';
 import { asksForHelp, parseKeyValues } from '../shared/key-values.ts';
 import { ProgressLine } from '../shared/progress.ts';
@@ -21,7 +21,7 @@ export const amend: Command = {
     if (texts.some(asksForHelp)) return showOptions(session, disk.node.driver.name);
     const progress = new ProgressLine(session.terminal, given.has('p') && !given.has('q'));
     try {
-      const options = Object.assign({}, ...texts.map(parseKeyValues)) as Record<string, string>;
+      const options = amendValues(session, disk.node.driver.name, texts);
       const settings = { progress, force: given.has('force') };
       await startAsync(amendImage(session.graph, disk.node, options, settings));
       progress.finish();
@@ -34,6 +34,14 @@ export const amend: Command = {
     return 0;
   },
 };
+
+/** Sizes and switches are checked here, in qemu-img's words; whether the format takes them is for it to say. */
+function amendValues(session: Session, format: string, texts: readonly string[]): Record<string, string | number> {
+  const given = Object.assign({}, ...texts.map(parseKeyValues)) as Record<string, string>;
+  const schema = formatNamed(session.graph.drivers, format).amendOptions;
+  if (schema === undefined || Object.keys(given).some((name) => !Object.hasOwn(schema, name))) return given;
+  return readValues(schema, texts);
+}
 
 function showOptions(session: Session, format: string): number {
   const driver = session.graph.drivers.formats.find(({ name }) => name === format);

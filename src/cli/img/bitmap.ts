@@ -43,6 +43,10 @@ export const bitmap: Command = {
   },
 };
 
+/** Formats that keep no bitmaps: qemu-img says less of them. */
+const NOT_KEPT =
+  /^(Operation .* failed: )Can't make bitmap .*? persistent in .*?: (Can't store persistent bitmaps to .*?): .*$/;
+
 /** @throws Failure in qemu-img's words */
 function checkOptions(given: Given): void {
   const any = ['add', ...PLAIN, 'merge'].some((action) => given.has(action));
@@ -85,6 +89,6 @@ async function change(
     await startAsync(changeBitmap(session.graph, disk.node, name, actions));
   } catch (error) {
     if (!(error instanceof BlockError) || error.kind === 'internal') throw error;
-    throw new Failure(error.message);
+    throw new Failure(error.message.replace(NOT_KEPT, '$1$2: Operation not supported'));
   }
 }

@@ -17,7 +17,9 @@ import { COMMON_LONG, onlyImage, sourceCache, wantsJson, type Command } from './
 
 const UNSUPPORTED = 63;
 /** Formats of which qemu-img does not say where the last used cluster ends. */
-const NO_END: ReadonlySet<string> = new Set(['qed', 'vdi', 'vmdk']);
+const NO_END: ReadonlySet<string> = new Set(['qed', 'vdi', 'vmdk', 'vhdx']);
+/** Formats of which it does not say how many clusters there are. */
+const NO_COUNTS: ReadonlySet<string> = new Set(['vhdx']);
 
 export const check: Command = {
   options: {
@@ -42,6 +44,7 @@ export const check: Command = {
       leaksFixed: first.leaksFixed,
       corruptionsFixed: first.corruptionsFixed,
       ...(NO_END.has(format) ? { imageEndOffset: 0 } : {}),
+      ...(NO_COUNTS.has(format) ? { totalClusters: 0, allocatedClusters: 0, fragmentedClusters: 0 } : {}),
     };
     await session.close(disk);
     if (json) session.out(`${prettyJson(jsonResult(result, filename, format))}\n`);

@@ -34,7 +34,9 @@ export const commit: Command = {
       await startAsync(commitImage(session.graph, top.node, base, { empty, progress, pace }));
       progress.finish();
     } catch (error) {
-      throw error instanceof BlockError && error.kind !== 'unsupported' ? new Failure(requestMessage(error)) : error;
+      throw error instanceof BlockError && error.kind !== 'internal'
+        ? new Failure(`Block job failed: ${requestMessage(error)}`)
+        : error;
     } finally {
       progress.end();
     }
@@ -53,10 +55,10 @@ async function openLayers(
   // Opened as a whole first: every layer must be there, and messages are about the image that was named.
   await session.close(await session.open(image, { readOnly: false }));
   const chain = await describeChain(session, image, { forceShare: false, chain: true });
-  if (chain.length < 2) throw new Failure('Image does not have a backing file');
   const at = baseName === undefined ? 1 : chain.findIndex((_, index) => index > 0 && isBase(chain, index, baseName));
+  if (chain.length < 2 && baseName === undefined) throw new Failure('Image does not have a backing file');
   if (at < 1) throw new Failure(`Did not find '${baseName}' in the backing chain of '${image.name}'`);
-  const base = await session.add(chain[at]!.image, { readOnly: false });
+  const base = await session.add(chain[at]!.image, { readOnly: false, guessesSilently: true });
   let below = base;
   for (const { image: layer } of chain.slice(1, at).toReversed()) {
     below = await session.add(layer, { readOnly: true, backing: below.nodeName });

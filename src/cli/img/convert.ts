@@ -9,7 +9,7 @@ import {
   type FormatDriver,
 } from '../../node/index.ts';
 import type { Given } from '../shared/arguments.ts';
-import { createValues, formatNamed, optionHelp, type CreateValues } from '../shared/create-options.ts';
+import { createHelp, createValues, formatNamed, type CreateValues } from '../shared/create-options.ts';
 import { Failure } from '../shared/failure.ts';
 import { asksForHelp } from '../shared/key-values.ts';
 import { NewFile } from '../shared/new-file.ts';
@@ -25,7 +25,11 @@ export const convert: Command = {
   options: convertSpecs,
   async run(session, given) {
     const texts = given.values('o');
-    if (texts.some(asksForHelp)) return showOptions(session, given.value('O') ?? 'raw', given.operands.length > 0);
+    if (texts.some(asksForHelp)) {
+      const format = formatNamed(session.graph.drivers, given.value('O') ?? 'raw');
+      session.out(createHelp(format, given.operands.length > 0));
+      return 0;
+    }
     const request = readConvertRequest(given);
     const sources = await openSources(session, given, request);
     const progress = new ProgressLine(session.terminal, given.has('p') && !given.has('q'));
@@ -39,12 +43,6 @@ export const convert: Command = {
     return 0;
   },
 };
-
-function showOptions(session: Session, format: string, withFile: boolean): number {
-  const { createOptions } = formatNamed(session.graph.drivers, format);
-  session.out(optionHelp(withFile ? 'Supported options:' : `Supported ${format} options:`, createOptions));
-  return 0;
-}
 
 /** Reading ahead goes on while other pieces are decompressed, compressed and written. */
 const ON_THREADS = { aio: 'threads' } as const;
@@ -76,6 +74,8 @@ async function intoExisting(
   const format = imageOpts ? undefined : request.format;
   const target = await session.open({ name: request.target, format, imageOpts }, targetSettings(request, {}));
   if (target.length < totalLength(sources)) throw new Failure('output file is smaller than input file');
+  const { driver } = target.node;
+  if (given.has('bitmaps')) expectBitmaps(driver.name, driver.kind === 'format' && driver.capabilities.bitmaps);
   await fill(session, given, request, sources, target, { progress, isZero: false });
   await session.close(target);
 }
@@ -88,6 +88,7 @@ async function intoNew(
   progress: ProgressLine,
 ): Promise<void> {
   const driver = formatNamed(session.graph.drivers, request.format);
+  if (given.has('bitmaps')) expectBitmaps(driver.name, driver.capabilities.bitmaps);
   const values = targetValues(driver, given, request, totalLength(sources));
   const isFile = session.fileOptions(request.target).driver === 'file';
   const file = new NewFile(request.target, isFile);
@@ -104,6 +105,11 @@ async function intoNew(
     if (isFile && !(error instanceof Begun)) file.discard();
     throw error instanceof Begun ? error.failure : error;
   }
+}
+
+/** @throws Failure in qemu-img's words */
+function expectBitmaps(format: string, keepsBitmaps: boolean): void {
+  if (!keepsBitmaps) throw new Failure(`Format driver '${format}' does not support bitmaps`);
 }
 
 /** The target could not be begun: nothing of it is there, and what was there before stays. */
@@ -142,7 +148,7 @@ async function expectFree(session: Session, name: string): Promise<void> {
 }
 
 function targetValues(driver: FormatDriver, given: Given, request: ConvertRequest, length: number): CreateValues {
-  const values = createValues(driver.createOptions, given.values('o'));
+  const values = createValues(driver, given.values('o'));
   const backing = given.value('B');
   const backingFormat = given.value('F');
   if (backing !== undefined && !driver.capabilities.backing) {

@@ -6,7 +6,7 @@ import {
   type CreatedFile,
   type FormatDriver,
 } from '../../node/index.ts';
-import { createValues, formatNamed, optionHelp, type CreateValues } from '../shared/create-options.ts';
+import { createHelp, createValues, formatNamed, formatValues, type CreateValues } from '../shared/create-options.ts';
 import { Failure, usageError } from '../shared/failure.ts';
 import { asksForHelp } from '../shared/key-values.ts';
 import { beside } from '../shared/paths.ts';
@@ -25,7 +25,10 @@ export const create: Command = {
   async run(session, given) {
     const format = given.value('f') ?? 'raw';
     const texts = given.values('o');
-    if (texts.some(asksForHelp)) return showOptions(session, format, given.operands.length > 0);
+    if (texts.some(asksForHelp)) {
+      session.out(createHelp(formatNamed(session.graph.drivers, format), given.operands.length > 0));
+      return 0;
+    }
     const [filename, sizeText, ...others] = given.operands;
     if (filename === undefined) throw usageError('Expecting image file name');
     const size = sizeText === undefined ? undefined : sizeArgument('image size', sizeText);
@@ -36,17 +39,6 @@ export const create: Command = {
     return 0;
   },
 };
-
-function showOptions(session: Session, name: string, withFile: boolean): number {
-  const format = formatNamed(session.graph.drivers, name);
-  session.out(optionHelp(withFile ? 'Supported options:' : `Supported ${name} options:`, format.createOptions));
-  if (!withFile) {
-    session.out(
-      '\nThe protocol level may support further options.\nSpecify the target filename to include those options.\n',
-    );
-  }
-  return 0;
-}
 
 /** Puts the image's name before what is reported. */
 async function named(filename: string, work: () => Promise<void>): Promise<void> {
@@ -70,7 +62,7 @@ interface Request {
 
 async function createNamed(session: Session, given: Given, request: Request): Promise<void> {
   const driver = formatNamed(session.graph.drivers, request.format);
-  const values = backingValues(driver, given, createValues(driver.createOptions, request.texts));
+  const values = backingValues(driver, given, createValues(driver, request.texts));
   if (request.size !== undefined) {
     if (values['size'] !== undefined) throw new Failure('The image size must be specified only once');
     values['size'] = request.size;
@@ -99,7 +91,8 @@ export async function makeImage(
   const file = session.fileOptions(filename);
   if (file.driver === 'file') Object.assign(file, fileOptions);
   const settings = { overwrite: true, filename: finalName };
-  return (await startAsync(makeFiles(session.graph, { ...values, driver: driver.name, file }, settings))).files;
+  const options = { ...formatValues(driver, values), driver: driver.name, file };
+  return (await startAsync(makeFiles(session.graph, options, settings))).files;
 }
 
 /** `-b` and `-F` are the options `backing_file` and `backing_fmt`. */

@@ -1,7 +1,14 @@
 /** `info`: what an image is, and what it stands on. */
-import { imageInfo, listSnapshots, startAsync, type ImageInfo, type SnapshotInfo } from '../../node/index.ts';
+import {
+  imageInfo,
+  listSnapshots,
+  startAsync,
+  type BlockdevOptions,
+  type ImageInfo,
+  type SnapshotInfo,
+} from '../../node/index.ts';
 import { Failure } from '../shared/failure.ts';
-import { jsonName } from '../shared/image-name.ts';
+import { nameOfOptions } from '../shared/image-name.ts';
 import { prettyJson } from '../shared/json.ts';
 import { beside } from '../shared/paths.ts';
 import type { ImageName, Session } from '../shared/session.ts';
@@ -25,11 +32,17 @@ export const info: Command = {
   },
 };
 
+/** From the top down to the file. */
+function driversOf({ driver, file }: BlockdevOptions): unknown[] {
+  return [driver, ...(typeof file === 'object' && file !== null ? driversOf(file as BlockdevOptions) : [])];
+}
+
 export interface Described {
   /** As which it was opened. */
   readonly image: ImageName;
   readonly info: ImageInfo;
   readonly snapshots: readonly SnapshotInfo[];
+  readonly hasFlag: boolean;
   /** Where the backing file is, seen from here. */
   readonly fullBackingFilename: string | undefined;
 }
@@ -62,22 +75,32 @@ async function describe(session: Session, image: ImageName, forceShare: boolean)
   const snapshots = listSnapshots(disk.node);
   await session.close(disk);
   const backing = found['backing-filename'];
+  const options = session.givenOptions(image);
+  const drivers = driversOf(options);
+  const { 'actual-size': _, ...others } = found;
+  const isFilter = (driver: string) => session.graph.drivers.filters.some(({ name }) => name === driver);
+  const filename = nameOfOptions(options, isFilter) ?? found.filename;
   return {
     image,
-    info: { ...found, filename: jsonName(session.givenOptions(image)) ?? found.filename },
+    info: { ...(drivers.some((driver) => WITHOUT_SIZE.has(driver)) ? others : found), filename },
+    hasFlag: ![found.format, ...drivers].some((driver) => WITHOUT_FLAG.has(driver)),
     snapshots,
     fullBackingFilename: backing === undefined ? undefined : beside(found.filename, backing),
   };
 }
 
-function jsonInfo({ info: found, snapshots, fullBackingFilename }: Described): Record<string, unknown> {
+/** Drivers that qemu-img asks in vain for how an image was closed, and for how much space it takes. */
+const WITHOUT_FLAG: ReadonlySet<unknown> = new Set(['parallels', 'bochs', 'cloop', 'dmg', 'null-co', 'vvfat']);
+const WITHOUT_SIZE: ReadonlySet<unknown> = new Set(['blkdebug', 'blkverify']);
+
+function jsonInfo({ info: found, snapshots, fullBackingFilename, hasFlag }: Described): Record<string, unknown> {
   return {
     filename: found.filename,
     format: found.format,
     'virtual-size': found['virtual-size'],
     'actual-size': found['actual-size'],
     'cluster-size': found['cluster-size'],
-    'dirty-flag': found['dirty-flag'],
+    'dirty-flag': hasFlag ? found['dirty-flag'] : undefined,
     encrypted: found.encrypted ? true : undefined,
     'backing-filename': found['backing-filename'],
     'full-backing-filename': fullBackingFilename,

@@ -1,9 +1,8 @@
 /** `measure`: how large a new image would be. */
 import { BlockError, measureImage, startAsync, type BlockBackend, type ImageMeasure } from '../../node/index.ts';
-import { createValues, formatNamed, optionHelp, type CreateValues } from '../shared/create-options.ts';
+import { createValues, formatNamed, formatValues, type CreateValues } from '../shared/create-options.ts';
 import { Failure } from '../shared/failure.ts';
 import { prettyJson } from '../shared/json.ts';
-import { asksForHelp } from '../shared/key-values.ts';
 import type { Session } from '../shared/session.ts';
 import { sizeArgument } from '../shared/sizes.ts';
 import { ownMessage } from '../shared/words.ts';
@@ -28,11 +27,6 @@ export const measure: Command = {
       throw new Failure('--size N cannot be used together with a filename.');
     const format = given.value('O') ?? 'raw';
     const texts = given.values('o');
-    if (texts.some(asksForHelp)) {
-      const { createOptions } = formatNamed(session.graph.drivers, format);
-      session.out(optionHelp(`Supported ${format} options:`, createOptions));
-      return 0;
-    }
     const disk = name === undefined ? undefined : await openSource(session, given, name);
     const values = optionsOf(session, format, texts);
     const options = size === undefined ? values : { ...values, size };
@@ -60,9 +54,9 @@ async function openSource(session: Session, given: Given, name: string): Promise
 }
 
 function optionsOf(session: Session, format: string, texts: readonly string[]): CreateValues {
-  const { createOptions } = formatNamed(session.graph.drivers, format);
+  const driver = formatNamed(session.graph.drivers, format);
   try {
-    return createValues(createOptions, texts);
+    return formatValues(driver, createValues(driver, texts));
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     throw new Failure(error.message, { moreMessages: [`Invalid options for file format '${format}'`] });

@@ -5,6 +5,7 @@ import { Failure, usageError } from '../shared/failure.ts';
 import { requestMessage } from '../shared/words.ts';
 import { COMMON_LONG, imageNamed, type Command } from './command.ts';
 
+const SECTOR_BYTES = 512;
 const MODES: readonly string[] = ['off', 'metadata', 'falloc', 'full'];
 const LOSS =
   "warning: Shrinking an image will delete all data beyond the shrunken image's end. " +
@@ -27,6 +28,9 @@ export const resize: Command = {
     const { sign, size } = parseSize(sizeText);
     const disk = await session.open(imageNamed(given, name, 'f'), { readOnly: false });
     const wanted = sign === 0 ? size : disk.length + sign * size;
+    if (disk.node.driver.name === 'qcow2' && wanted % SECTOR_BYTES !== 0) {
+      throw new Failure(`The new size must be a multiple of ${SECTOR_BYTES}`);
+    }
     if (wanted <= 0) throw new Failure('New image size must be positive');
     if (wanted <= disk.length && mode !== 'off') throw new Failure('Preallocation can only be used for growing images');
     if (wanted < disk.length && !given.has('shrink')) {

@@ -42,12 +42,19 @@ async function change(node: BlockNode, action: Exclude<Action, 'l'>, given: Give
   try {
     if (action === 'c') await startAsync(createSnapshot(node, { name, instructionCount: 0n }));
     else if (action === 'a') await startAsync(applySnapshot(node, name));
-    else await startAsync(deleteSnapshot(node, name));
+    // By its name alone: what is deleted must not be another one that happens to have it as its id.
+    else await startAsync(deleteSnapshot(node, { name }));
   } catch (error) {
     if (!(error instanceof BlockError) || error.kind === 'internal') throw error;
     throw new Failure(`Could not ${VERBS[action]} snapshot '${name}': ${reasonOf(error, action)}`);
   }
 }
+
+const NO_SNAPSHOTS = {
+  a: 'Block driver does not support snapshots',
+  c: '-95 (Operation not supported)',
+  d: 'Operation not supported',
+} as const;
 
 const VERBS = { a: 'apply', c: 'create', d: 'delete' } as const;
 
@@ -55,6 +62,7 @@ function reasonOf(error: BlockError, action: Exclude<Action, 'l'>): string {
   if (error.kind === 'not-found') {
     return action === 'a' ? 'Failed to load snapshot: No such file or directory' : 'snapshot not found';
   }
-  if (error.kind === 'unsupported') return action === 'c' ? '-95 (Operation not supported)' : 'Operation not supported';
-  return messageOf(error);
+  if (error.kind === 'unsupported') return NO_SNAPSHOTS[action];
+  // What to do about it follows in our words.
+  return messageOf(error).replace(/^(Device has active dirty bitmaps): .*$/, '$1');
 }

@@ -1,5 +1,5 @@
 /** Numbers as qemu-io reads and prints them. */
-import { parseSize } from '../../block/options.ts';
+import { looksLikeSize, readSize } from '../shared/sizes.ts';
 import { CommandError } from './command.ts';
 
 /** QEMU: BDRV_REQUEST_MAX_BYTES, the longest request. */
@@ -9,11 +9,10 @@ const SECTOR_BYTES = 512;
 
 /** An offset or a length, with an optional suffix. @throws CommandError */
 export function byteCount(text: string): number {
-  const value = parseSize(text.trimStart());
+  const value = readSize(text);
   if (value !== undefined) return value;
-  const isNumber = /^\s*(\d+(\.\d+)?[bkmgtpe]?|0x[0-9a-f]+)$/i.test(text);
   throw new CommandError(
-    isNumber
+    looksLikeSize(text)
       ? `Parsing error: argument too large -- ${text}`
       : `Parsing error: non-numeric argument, or extraneous/unrecognized suffix -- ${text}`,
   );

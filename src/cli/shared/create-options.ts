@@ -1,8 +1,8 @@
 /** `-o`: the options of a new image, checked against what its format takes, in qemu-img's words. */
 import type { DriverSet, FormatDriver, OptionSchema, OptionSpec } from '../../node/index.ts';
-import { parseSize } from '../../node/index.ts';
 import { Failure } from './failure.ts';
 import { parseKeyValues } from './key-values.ts';
+import { looksLikeSize, readSize } from './sizes.ts';
 
 export type CreateValues = Record<string, string | number>;
 
@@ -13,8 +13,47 @@ export function formatNamed(drivers: DriverSet, name: string): FormatDriver {
   return format;
 }
 
+/**
+ * What QEMU takes for any image in a file, whatever its format. `preallocation` is that of the format where it has one; apart from
+ * that these have no effect: they are hints to file systems that only a call below Node could give.
+ */
+const FILE_OPTIONS = {
+  extent_size_hint: { type: 'size', help: 'Extent size hint for the image file, 0 to disable' },
+  nocow: { type: 'boolean', help: 'Turn off copy-on-write (valid only on btrfs)' },
+  preallocation: {
+    type: 'enum',
+    values: ['off', 'falloc', 'full'],
+    help: 'Preallocation mode (allowed values: off, falloc, full)',
+  },
+} as const satisfies OptionSchema;
+
+/** The only format that has `preallocation` as an option of its own on QEMU's command line. */
+const PREALLOCATES = 'qcow2';
+
+/** What `-o` takes for a format. */
+function schemaOf({ createOptions }: FormatDriver): OptionSchema {
+  return { ...FILE_OPTIONS, ...createOptions };
+}
+
+/** The options that are the format's own affair. */
+export function formatValues({ name, createOptions }: FormatDriver, values: CreateValues): CreateValues {
+  const isOwn = (option: string, value: string | number): boolean =>
+    Object.hasOwn(createOptions, option) && !(name === 'vdi' && isOfFile(option, value));
+  return Object.fromEntries(Object.entries(values).filter(([option, value]) => isOwn(option, value)));
+}
+
+/** VDI has a preallocation of its own, for programs. */
+function isOfFile(option: string, value: string | number): boolean {
+  return option === 'preallocation' && FILE_OPTIONS.preallocation.values.some((known) => known === value);
+}
+
 /** Joins all `-o`, checks names and types. @throws Failure */
-export function createValues(schema: OptionSchema, texts: readonly string[]): CreateValues {
+export function createValues(driver: FormatDriver, texts: readonly string[]): CreateValues {
+  return readValues(schemaOf(driver), texts);
+}
+
+/** The same for options of whatever kind. @throws Failure */
+export function readValues(schema: OptionSchema, texts: readonly string[]): CreateValues {
   const values: CreateValues = {};
   for (const [name, text] of texts.flatMap((given) => Object.entries(parseKeyValues(given)))) {
     const spec = Object.hasOwn(schema, name) ? schema[name] : undefined;
@@ -36,8 +75,9 @@ function readValue(spec: OptionSpec, name: string, text: string): string | numbe
 
 /** @throws Failure */
 export function sizeValue(name: string, text: string): number {
-  const size = parseSize(text);
+  const size = readSize(text);
   if (size !== undefined) return size;
+  if (looksLikeSize(text)) throw new Failure(`Value '${text}' is out of range for parameter '${name}'`);
   throw new Failure(`Parameter '${name}' expects a non-negative number below 2^64`, {
     hint: 'Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\nand exabytes, respectively.\n',
   });
@@ -50,6 +90,20 @@ const TYPE_NAMES: Readonly<Record<string, string>> = {
   number: 'num',
   size: 'size',
 };
+
+/** The answer to `-o help` of a command that makes images. @param withFile a file was named: its options are listed too */
+export function createHelp(driver: FormatDriver, withFile: boolean): string {
+  const { name, createOptions } = driver;
+  if (withFile) {
+    const preallocates = name === PREALLOCATES;
+    return optionHelp('Supported options:', preallocates ? schemaOf(driver) : { ...createOptions, ...FILE_OPTIONS });
+  }
+  const shown = Object.entries(createOptions).filter(([option]) => option !== 'preallocation' || name === PREALLOCATES);
+  return (
+    optionHelp(`Supported ${name} options:`, Object.fromEntries(shown)) +
+    '\nThe protocol level may support further options.\nSpecify the target filename to include those options.\n'
+  );
+}
 
 /** The answer to `-o help`. */
 export function optionHelp(title: string, schema: OptionSchema): string {

@@ -32,6 +32,8 @@ export interface OpenSettings {
   /** Opens nothing that the image names. */
   readonly inspect?: boolean;
   readonly check?: boolean;
+  /** No warning that a format was guessed to be raw: it is not the image that was named. */
+  readonly guessesSilently?: boolean;
   /** Leaves the backing file closed, or takes a node that is open for it. */
   readonly backing?: string | null;
   /** Further options of the node, and of its file. */
@@ -95,6 +97,8 @@ export class Session {
     const options = await change(await this.#nodeOptions(image, settings));
     const backend = await this.graph.open(options, policy(settings));
     this.#open.add(backend);
+    if (!settings.readOnly && backend.readOnly)
+      throw new Failure(`Could not open '${image.name}': Block node is read-only`);
     return backend;
   }
 
@@ -152,14 +156,20 @@ export class Session {
     // A look at the first bytes is in nobody's way: whether the image is in use is for its opening to say.
     const { format, filename } = await startAsync(probeImage(this.graph, { ...file, 'force-share': true }));
     const isFilter = this.graph.drivers.filters.some(({ name }) => name === file.driver);
-    if (format === 'raw' && !settings.readOnly) this.terminal.error(rawWarning(isFilter ? image.name : filename));
+    if (format === 'raw' && !settings.readOnly && settings.guessesSilently !== true)
+      this.terminal.error(rawWarning(isFilter ? image.name : filename));
     return { ...generic, ...given, driver: format, probed: true };
   }
 
   /** What a name stands for: with a driver, or with `file` alone, whose format is then to be probed. @throws Failure */
   givenOptions({ name, format, imageOpts }: ImageName): BlockdevOptions {
     const driver = format === undefined ? {} : { driver: format };
-    if (imageOpts === true) return this.#imageOptions(nestOptions(parseKeyValues(name)));
+    if (imageOpts === true) {
+      // One word alone is the name of a node.
+      if (/^[^=,]+$/.test(name))
+        throw new Failure(`Could not open '${name}': Cannot find device='${name}' nor node-name='${name}'`);
+      return this.#imageOptions(nestOptions(parseKeyValues(name)));
+    }
     const options = this.fileOptions(name);
     if (!name.startsWith('json:')) return { ...driver, file: options };
     return { ...this.#imageOptions(options), ...driver };

@@ -17,7 +17,7 @@ interface Range {
  * @throws Failure in qemu-img's words
  */
 export function sizeArgument(what: string, text: string, { min = 0, max }: Range = {}): number {
-  const size = parseSize(text.trimStart());
+  const size = readSize(text);
   if (size === undefined && !looksLikeSize(text)) {
     throw new Failure(`Invalid ${what} specified. You may use k, M, G, T, P or E suffixes for`, {
       moreMessages: ['kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.'],
@@ -29,8 +29,14 @@ export function sizeArgument(what: string, text: string, { min = 0, max }: Range
   return size;
 }
 
-function looksLikeSize(text: string): boolean {
-  return /^\s*(\d+(\.\d+)?[bkmgtpe]?|0x[0-9a-f]+)$/i.test(text);
+/** A size as the C library lets it begin: with space, and with a plus sign. @returns undefined for what is none, or too large */
+export function readSize(text: string): number | undefined {
+  return parseSize(text.replace(/^\s*\+?/, ''));
+}
+
+/** Whether it is a size, if one that may be too large. */
+export function looksLikeSize(text: string): boolean {
+  return /^\s*\+?(\d+(\.\d+)?[bkmgtpe]?|0x[0-9a-f]+)$/i.test(text);
 }
 
 const SUFFIXES = ['', 'Ki', 'Mi', 'Gi', 'Ti', 'Pi', 'Ei'];

@@ -65,7 +65,8 @@ export function requestMessage(error: unknown): string {
   const known = systemMessage(error) ?? (error instanceof BlockError ? KIND_MESSAGES[error.kind] : undefined);
   if (known !== undefined) return known;
   const isRefusedWrite = error instanceof BlockError && error.kind === 'permission' && isWrite(error.context.op);
-  return isRefusedWrite ? SYSTEM_MESSAGES['EPERM']! : messageOf(error);
+  if (isRefusedWrite) return SYSTEM_MESSAGES['EPERM']!;
+  return error instanceof BlockError ? ownMessage(error) : messageOf(error);
 }
 
 function isWrite(op: string | undefined): boolean {
@@ -75,6 +76,18 @@ function isWrite(op: string | undefined): boolean {
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+/** What drivers say of a file that is not in their format at all, and what QEMU's say. */
+const WRONG_FORMAT: Readonly<Partial<Record<string, RegExp>>> = {
+  luks: /^This is no LUKS header|^A LUKS header has/,
+  qed: /does not begin as a QED image does$/,
+  vpc: /^invalid VPC image: there is no footer/,
+};
+const WRONG_FORMAT_MESSAGES: Readonly<Partial<Record<string, string>>> = {
+  luks: 'Volume is not in LUKS format',
+  qed: 'Image not in QED format',
+  vpc: 'invalid VPC image',
+};
 
 /** Why something could not be opened, without the name of the image that was asked for. */
 export function openMessage(error: unknown): string {
@@ -87,12 +100,22 @@ export function openMessage(error: unknown): string {
   const belowTop = 'Could not open backing file: '.repeat(Math.max(0, op === 'read' ? via.length - 1 : via.length));
   if (system !== undefined) return `${belowTop}Could not open '${filename}': ${system}`;
   if (op === 'read') return `${belowTop}Could not read image: ${strerror(error)}`;
+  const wrongFormat = WRONG_FORMAT[driver];
+  if (wrongFormat?.test(error.message) === true) return belowTop + WRONG_FORMAT_MESSAGES[driver]!;
   if (/^This is no | has at least \d+ bytes, this one /.test(error.message))
     return `${belowTop}Image is not in ${driver} format`;
   if (error.message.startsWith('It is ') && driver === 'file') {
     return `${belowTop}'file' driver requires '${filename}' to be a regular file`;
   }
   return belowTop + ownMessage(error);
+}
+
+const PROTOCOLS: ReadonlySet<string> = new Set(['file', 'http', 'https', 'memory', 'null-co', 'vvfat']);
+
+function doesNotKnow(driver: string, option: string): string {
+  return PROTOCOLS.has(driver)
+    ? `Block protocol '${driver}' doesn't support the option '${option}'`
+    : `Block format '${driver}' does not support the option '${option}'`;
 }
 
 /** The core's own words, with QEMU's in their place where they name the same thing. */
@@ -102,8 +125,21 @@ export function ownMessage(error: BlockError): string {
   if (noDriver !== null) return `Unknown driver '${noDriver[1]}'`;
   const noProtocol = /^Unknown protocol '(.*?)' in the name/.exec(message);
   if (noProtocol !== null) return `Unknown protocol '${noProtocol[1]}'`;
+  const unknown = /^Option '(.*?)' is not known to driver '(.*?)'/.exec(message);
+  if (unknown !== null) return doesNotKnow(unknown[2]!, unknown[1]!);
+  const noNode = /^There is no node '(.*)'$/.exec(message);
+  if (noNode !== null) return `Cannot find device='${noNode[1]}' nor node-name='${noNode[1]}'`;
+  if (/^Option 'file' of driver .* is missing: what the image is/.test(message)) {
+    return 'A block device must be specified for "file"';
+  }
+  if (/^Option 'file' of .* is missing: what the image is/.test(message)) return 'Must specify either driver or file';
+  if (/^The name 'json:.*' is not valid JSON/.test(message)) return `Could not parse the JSON options: ${message}`;
   const noSecret = /^No secret with the id '(.*?)' was given/.exec(message);
   if (noSecret !== null) return `No secret with id '${noSecret[1]}'`;
+  const level = /^Unknown compatibility level .*?(?=: there are)/.exec(message);
+  if (level !== null) return level[0];
+  if (message.startsWith('Shrinking of QED images is not possible'))
+    return 'Shrinking images is currently not supported';
   const required = /^Parameter '.*?' is required for cipher/.exec(message);
   if (required !== null) return required[0];
   const notOneOf = /^Option '(.*?)' of .* must be one of .*, not '(.*)'$/.exec(message);

@@ -88,7 +88,7 @@ function* openImage(context: OpenContext<OptionValues<typeof openOptions>>): Co<
   const area = detached ? yield* context.openReference('header', undefined, ['metadata']) : file;
   const volume = yield* readVolume(area, detached);
   const id = options['key-secret'];
-  const locked = id === undefined && (flags.inspect === true || flags.check === true);
+  const locked = id === undefined && flags.inspect === true;
   const place = locked && !canOpen(volume) ? noPlace(file) : volume.place();
   checkPlace(place, file);
   const cipher = locked ? lockedCipher : yield* volume.unlock(passphraseOf(secret, id, 'key-secret'));

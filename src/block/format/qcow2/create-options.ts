@@ -55,6 +55,7 @@ export const createOptions = {
   },
   'encrypt.format': { type: 'enum', values: ['aes', 'luks'], help: "Encrypt the image, format choices: 'aes', 'luks'" },
   ...prefixed(luksCreateOptions),
+  'encrypt.key-secret': { type: 'string', help: 'ID of secret providing qcow AES key or LUKS passphrase' },
 } as const satisfies OptionSchema;
 
 export type CreateOptions = OptionValues<typeof createOptions>;

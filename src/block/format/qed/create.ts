@@ -19,7 +19,7 @@ export const createOptions = {
   backing_file: { type: 'string', help: 'File name of a base image' },
   backing_fmt: { type: 'string', help: 'Image format of the base image' },
   cluster_size: { type: 'size', help: 'Cluster size (in bytes)', default: DEFAULT_CLUSTER_SIZE },
-  table_size: { type: 'number', help: 'L1/L2 table size (in clusters)', default: DEFAULT_TABLE_SIZE },
+  table_size: { type: 'size', help: 'L1/L2 table size (in clusters)', default: DEFAULT_TABLE_SIZE },
 } as const satisfies OptionSchema;
 
 /**

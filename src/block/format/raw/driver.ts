@@ -27,11 +27,11 @@ const openOptions = {
 } as const satisfies OptionSchema;
 
 const createOptions = {
-  size: { type: 'size', help: 'virtual disk size in bytes', required: true },
+  size: { type: 'size', help: 'Virtual disk size', required: true },
   preallocation: {
     type: 'enum',
     values: ['off', 'falloc', 'full'],
-    help: 'whether the space is taken now',
+    help: 'Preallocation mode (allowed values: off, falloc, full)',
     default: 'off',
   },
 } as const satisfies OptionSchema;
@@ -131,7 +131,7 @@ class RawImage implements FormatImage {
         ? this.#file.truncate(this.#offset + virtualSize)
         : start(this.#growReserved(virtualSize, preallocation));
     return chain(resized, () => {
-      this.#virtualSize = virtualSize;
+      this.#virtualSize = roundUp(virtualSize);
     });
   }
 

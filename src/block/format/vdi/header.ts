@@ -49,7 +49,10 @@ export function* readHeader(file: BlockChild): Co<ReadHeader> {
   const view = new DataView(bytes.buffer);
   const u32 = (at: number): number => view.getUint32(at, true);
   if (u32(FIELD.signature) !== SIGNATURE) {
-    throw new BlockError('corrupt', `Image not in VDI format (bad signature ${u32(FIELD.signature).toString(16)})`);
+    throw new BlockError(
+      'corrupt',
+      `Image not in VDI format (bad signature ${u32(FIELD.signature).toString(16).padStart(8, '0')})`,
+    );
   }
   const diskSize = view.getBigUint64(FIELD.diskSize, true);
   checkSupported(u32);

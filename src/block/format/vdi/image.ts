@@ -16,7 +16,7 @@ import { BlockTable, UNALLOCATED, ZERO } from '../shared/block-table.ts';
 import { NumberTable } from '../shared/table-bytes.ts';
 import { checkBlocks } from './check.ts';
 import type { ReadHeader, VdiHeader } from './header.ts';
-import { BLOCK_SIZE, BLOCK_UNALLOCATED, BLOCK_ZERO, FIELD, TYPE_DIFFERENCING } from './layout.ts';
+import { BLOCK_SIZE, BLOCK_UNALLOCATED, BLOCK_ZERO, FIELD, TYPE_DIFFERENCING, TYPE_STATIC } from './layout.ts';
 import { roundUp } from '../../../binary/round-up.ts';
 
 /** An opened VDI image. */
@@ -29,6 +29,8 @@ export class VdiImage implements FormatImage {
   readonly #headerBytes: Uint8Array<ArrayBuffer>;
   readonly #bmap: NumberTable;
   readonly #blocks: BlockTable;
+  /** The blocks of a static image are all there, and its file need not have them. */
+  readonly dataInHoles: boolean;
   #header: VdiHeader;
 
   private constructor(file: BlockChild, { header, bytes }: ReadHeader, bmap: NumberTable, readOnly: boolean) {
@@ -38,6 +40,7 @@ export class VdiImage implements FormatImage {
     this.#headerBytes = bytes;
     this.#bmap = bmap;
     const { offsetData } = header;
+    this.dataInHoles = header.imageType === TYPE_STATIC;
     // Without a parent nothing could show through: the block is zeroes.
     const nothingHere = header.imageType === TYPE_DIFFERENCING ? UNALLOCATED : ZERO;
     this.#blocks = new BlockTable({

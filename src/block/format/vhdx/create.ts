@@ -46,7 +46,7 @@ export const createOptions = {
   },
   block_state_zero: {
     type: 'boolean',
-    help: "Force use of payload blocks of type 'ZERO'. Non-standard, but default. Do not set to 'off' when using 'qemu-img convert' with subformat=dynamic.",
+    help: "Force use of payload blocks of type 'ZERO'. Non-standard, but default.  Do not set to 'off' when using 'qemu-img convert' with subformat=dynamic.",
     default: true,
   },
 } as const satisfies OptionSchema;

@@ -8,7 +8,7 @@ export class FixedImage implements FormatImage {
   readonly allocationUnit = 1;
   readonly backing = undefined;
   readonly hasZeroInit = true;
-  readonly statusFromFile = true;
+  readonly dataInHoles = true;
   readonly virtualSize: number;
   readonly #file: BlockChild;
 
