@@ -131,7 +131,7 @@ class RawImage implements FormatImage {
         ? this.#file.truncate(this.#offset + virtualSize)
         : start(this.#growReserved(virtualSize, preallocation));
     return chain(resized, () => {
-      this.#virtualSize = roundUp(virtualSize);
+      this.#virtualSize = roundUp(virtualSize, SECTOR_SIZE);
     });
   }
 
