@@ -114,6 +114,19 @@ describeWithQemu('qcow2 bitmaps and qemu-img', () => {
     await expectClean(path);
   });
 
+  it('a disk that was written everywhere has no dirty granules in what QEMU adds to it', async () => {
+    using folder = new TemporaryFolder();
+    const size = 7 * 65_536 - 1024;
+    const path = folder.write('disk.qcow2', await makeQcow2({ size }));
+    await ourTurn(path, folder, async (opened) => {
+      await change(opened, 'all', { action: 'add', granularity: 65_536 });
+      await opened.disk.write(0, new Uint8Array(size).fill(1));
+    });
+    await qemuImg('resize', '-q', path, String(size + 65_536));
+    const dirty = await ourTurn(path, folder, (opened) => Promise.resolve(areas(opened, 'all')));
+    expect(dirty).toEqual([[0, 7 * 65_536]]);
+  });
+
   it('an image with bitmaps is described as qemu-img describes it', async () => {
     using folder = new TemporaryFolder();
     const path = folder.write('disk.qcow2', await makeQcow2({ size: MiB }));

@@ -145,13 +145,10 @@ export class DiskModel {
     };
   }
 
-  /** Every sector shows what the backing file holds. */
-  makeEmpty(label: string): PendingChange {
-    const largest = Math.max(...this.#sizes.map((known) => known.size));
+  /** Every sector of a disk of so many bytes shows what the backing file holds. */
+  makeEmpty(size: number, label: string): PendingChange {
     const events: SectorEvent[] = [];
-    this.#eachSector(0, largest, (sector) =>
-      events.push(this.#add(sector, sectorOf(this.#below, sector), label, false)),
-    );
+    this.#eachSector(0, size, (sector) => events.push(this.#add(sector, sectorOf(this.#below, sector), label, false)));
     return this.#pending(events);
   }
 

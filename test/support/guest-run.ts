@@ -150,7 +150,7 @@ function beginInModel(model: DiskModel, operation: Operation, size: number): Pen
     case 'resize':
       return model.resize(operation.size, label);
     case 'empty':
-      return model.makeEmpty(label);
+      return model.makeEmpty(size, label);
     case 'flush':
     case 'reopen':
     case 'read':

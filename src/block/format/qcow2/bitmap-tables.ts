@@ -122,7 +122,7 @@ export function* storeBits(metadata: Metadata, bitmap: DirtyBitmap): Co<{ tableO
     const table = new Uint8Array(tableClusters * clusterSize);
     const view = new DataView(table.buffer);
     for (let index = 0; index < tableSize; index++) {
-      const kind = bitmap.serializedKind(index * clusterSize, clusterSize);
+      const kind = kindOf(bitmap, index, clusterSize);
       if (kind === 'zeroes') continue;
       const offset = kind === 'ones' ? BITMAP_ALL_ONES : yield* take(1);
       view.setUint32(index * ENTRY_LENGTH, Math.floor(offset / 2 ** 32));
@@ -140,6 +140,17 @@ export function* storeBits(metadata: Metadata, bitmap: DirtyBitmap): Co<{ tableO
     for (const { first, count } of taken) frees.add(first, count, false);
     throw error;
   }
+}
+
+/**
+ * What an entry of a bitmap's table has to say. For QEMU all ones go on to the end of a word of 64 bits, and a disk that it makes larger
+ * would have dirty granules that nobody wrote to: what ends within a word is stored bit by bit.
+ */
+function kindOf(bitmap: DirtyBitmap, index: number, clusterSize: number): 'zeroes' | 'ones' | 'mixed' {
+  const kind = bitmap.serializedKind(index * clusterSize, clusterSize);
+  const bits = Math.ceil(bitmap.size / bitmap.granularity);
+  const isWhole = (index + 1) * clusterSize * 8 <= bits || bits % 64 === 0;
+  return kind === 'ones' && !isWhole ? 'mixed' : kind;
 }
 
 /**
