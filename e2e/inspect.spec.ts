@@ -98,6 +98,32 @@ test('an image at an address is opened over ranges', async ({ spindle, folder, s
   expect(server.requestsOf('remote.qcow2').some(({ range }) => range !== undefined)).toBe(true);
 });
 
+test('an image in several files is one disk, and what is missing of it is asked for by name', async ({
+  spindle,
+  folder,
+  page,
+}) => {
+  const raw = join(folder, 'disk.img');
+  qemuImg('create', '-f', 'raw', raw, '64M');
+  qemuIo(raw, 'raw', 'write -P 1 16M 3M');
+  const paths = ['disk.vmdk', 'disk-flat.vmdk'].map((name) => join(folder, name));
+  qemuImg('convert', '-f', 'raw', '-O', 'vmdk', '-o', 'subformat=monolithicFlat', raw, paths[0]!);
+  await spindle.open();
+  await spindle.choose(...paths.toReversed());
+  await expect(page.getByRole('heading', { name: 'disk.vmdk' })).toBeVisible();
+  await expect(page.getByTestId('chain')).toContainText('in 1 file beside it');
+  await expect(page.getByTestId('map-legend')).toContainText('Data');
+  await page.getByTestId('back').click();
+
+  await spindle.choose(paths[0]!);
+  const notice = page.getByTestId('missing-base');
+  await expect(notice).toContainText('disk.vmdk needs disk-flat.vmdk');
+  await expect(page.getByTestId('boot')).toBeHidden();
+  await page.getByTestId('base-input').setInputFiles(paths[1]!);
+  await expect(notice).toBeHidden();
+  await expect(page.getByTestId('map-legend')).toContainText('Data');
+});
+
 test.describe('errors say what happened, where, and what to do', () => {
   test('a truncated image', async ({ spindle, folder }) => {
     const path = join(folder, 'short.qcow2');

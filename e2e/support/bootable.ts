@@ -1,6 +1,6 @@
 /** The GRUB guest in other formats: made by our own `convert`, and where our driver only reads, by hand. */
 import { execFileSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { VERSION_2 } from '../../src/block/format/bochs/layout.ts';
 import { buildCdRaw } from '../../test/support/cdraw-builder.ts';
@@ -38,6 +38,16 @@ function converted(format: string, options = '', others: readonly string[] = [])
   };
 }
 
+/** An image of several files, all of which are given to the page. */
+function inParts(format: string, options: string): Bootable['make'] {
+  return (raw, folder) => {
+    const own = mkdtempSync(join(folder, 'parts-'));
+    const given = options.replace('FOLDER', own);
+    spindleImg('convert', '-f', 'raw', '-O', format, '-o', given, raw, join(own, `disk.${format}`));
+    return readdirSync(own).map((name) => join(own, name));
+  };
+}
+
 function written(name: string, encode: (raw: Uint8Array) => Uint8Array): Bootable['make'] {
   return (raw, folder) => {
     const path = join(folder, name);
@@ -66,11 +76,14 @@ export const bootables: readonly Bootable[] = [
     guest: 'grub',
     make: converted('qcow2', 'compression_type=zstd', ['-c']),
   },
+  { format: 'qcow2', kind: 'with a data file', guest: 'grub', make: inParts('qcow2', 'data_file=FOLDER/disk.data') },
   { format: 'qcow', guest: 'grub', make: converted('qcow') },
   { format: 'qed', guest: 'grub', make: converted('qed') },
   { format: 'vdi', guest: 'grub', make: converted('vdi') },
   { format: 'vmdk', guest: 'grub', make: converted('vmdk') },
   { format: 'vmdk', kind: 'streamOptimized', guest: 'grub', make: converted('vmdk', 'subformat=streamOptimized') },
+  { format: 'vmdk', kind: 'split', guest: 'grub', make: inParts('vmdk', 'subformat=twoGbMaxExtentSparse') },
+  { format: 'vmdk', kind: 'flat', guest: 'grub', make: inParts('vmdk', 'subformat=monolithicFlat') },
   { format: 'vpc', guest: 'grub', make: converted('vpc', 'force_size=on') },
   { format: 'vpc', kind: 'fixed', guest: 'grub', make: converted('vpc', 'subformat=fixed,force_size=on') },
   { format: 'vhdx', guest: 'grub', make: converted('vhdx') },

@@ -228,14 +228,16 @@ export class App {
           begin(
             top.kind === 'folder' ? this.#machines.askMachineFor(top) : this.#machines.askAndBoot(chain, disk!, title),
           ),
-        choose: (file) => {
-          const source: Source = { kind: 'file', file };
-          this.#given.add(source);
-          opening.pool.answer(missing!.reference, source);
+        choose: (files) => {
+          const chosen = files.map((file): Source => ({ kind: 'file', file }));
+          this.#given.add(...chosen);
+          for (const source of chosen) opening.pool.add(source);
+          // One for one is meant, whatever it is called.
+          if (missing!.files.length === 1) opening.pool.answer(missing!.files[0]!.reference, chosen[0]!);
           begin(this.#inspect(opening));
         },
         allowUrl: () => {
-          opening.pool.answer(missing!.reference, { kind: 'url', url: missing!.url! });
+          for (const { reference, url } of missing!.files) opening.pool.answer(reference, { kind: 'url', url: url! });
           begin(this.#inspect(opening));
         },
         withoutBase: () => begin(this.#inspect(opening, true)),

@@ -4,7 +4,7 @@ import { BlockError } from '../block/error.ts';
 import type { Asking, AskOptions } from './asking.ts';
 import { chainOptions, knownChain, type Chain } from './images/chain.ts';
 import { guessDevice } from './images/device.ts';
-import { diskOptions, isFolderDisk, isLayer, type Library, type StoredDisk } from './images/library.ts';
+import { diskOptions, isFolderDisk, isStored, type Library, type StoredDisk } from './images/library.ts';
 import { openChain, openingOf, readOnly, type Opening } from './images/opening.ts';
 import { sourceName, type Source } from './images/source.ts';
 import type { StorageChoice } from './images/storages.ts';
@@ -191,7 +191,7 @@ export class Machines {
   async #diskOver(source: Source & { kind: 'folder' }): Promise<Located> {
     const { library, spindle } = this.#parts;
     const sources = [source];
-    const known = (await this.#listDisks()).find(({ layers }) => isLayer(layers[0]!, source));
+    const known = (await this.#listDisks()).find(({ layers }) => isStored(layers[0]!, source));
     if (known !== undefined) return { record: known, sources };
     const chain = await knownChain(spindle, [{ source, format: 'raw' }]);
     const choice = { name: source.folder.name, storage: this.#storage, device: 'hda', memory: DEFAULT_MEMORY } as const;

@@ -2,14 +2,16 @@
  * Puts a chain together: an image, the base that it names, that one's base … Nothing that an image names is opened unless the
  * person in front of the page gave that very file, or said yes to the address.
  */
-import type { BlockdevOptions, ImageInfo, ImageProbe, Spindle } from '../../client/index.ts';
+import type { BlockdevOptions, FileAnswer, FileRequest, ImageInfo, ImageProbe, Spindle } from '../../client/index.ts';
 import { BlockError } from '../../block/error.ts';
 import { baseName } from '../parts/text.ts';
 import { secretOptions, unlock } from './passphrases.ts';
-import { protocolOptions, sourceKey, sourceName, type Source } from './source.ts';
+import { partOptions, protocolOptions, sourceKey, sourceName, type Source } from './source.ts';
 
 /** More layers than any chain that people make; the core has its own limit. */
 const MAX_LAYERS = 200;
+/** qcow2's option of that name. */
+const DATA_FILE = 'data-file';
 
 export interface Layer {
   readonly source: Source;
@@ -20,13 +22,20 @@ export interface Layer {
   readonly info: ImageInfo;
 }
 
-/** A base that is named and was not given. */
-export interface MissingBase {
+/** A base that is named and was not given; or parts of an image, without which nothing of it can be read. */
+export interface MissingFiles {
+  readonly kind: 'base' | 'parts';
+  /** At least one, a base alone. */
+  readonly files: readonly MissingFile[];
+  /** Of a base, where it is told. */
+  readonly format: string | undefined;
+  /** Name of the layer that names them. */
+  readonly namedBy: string;
+}
+
+export interface MissingFile {
   /** As it stands in the header. */
   readonly reference: string;
-  readonly format: string | undefined;
-  /** Name of the layer that names it. */
-  readonly namedBy: string;
   /** Where it would be, seen from an image that came from an address. */
   readonly url: string | undefined;
 }
@@ -34,7 +43,7 @@ export interface MissingBase {
 export interface Chain {
   /** From the top down; at least one. */
   readonly layers: readonly Layer[];
-  readonly missing: MissingBase | undefined;
+  readonly missing: MissingFiles | undefined;
 }
 
 /** The files that a person gave, and which of them stand for which names. */
@@ -65,15 +74,19 @@ export class FilePool {
 export async function resolveChain(spindle: Spindle, top: Source, pool: FilePool, format?: string): Promise<Chain> {
   const layers: Layer[] = [];
   for (let next: { source: Source; format: string | undefined } = { source: top, format }; ;) {
-    const layer = await lookAt(spindle, next.source, next.format);
+    const { layer, missing } = await lookAt(spindle, next.source, next.format, pool);
     layers.push(layer);
+    if (missing.length > 0) {
+      const files = missing.map((reference) => ({ reference, url: urlOf(reference, layer.source) }));
+      return { layers, missing: { kind: 'parts', files, format: undefined, namedBy: layer.name } };
+    }
     const reference = layer.info['backing-filename'];
     if (reference === undefined || reference === '') return { layers, missing: undefined };
     const baseFormat = layer.info['backing-filename-format'];
     const source = pool.find(reference);
     if (source === undefined) {
-      const url = urlOf(reference, layer.source);
-      return { layers, missing: { reference, format: baseFormat, namedBy: layer.name, url } };
+      const files = [{ reference, url: urlOf(reference, layer.source) }];
+      return { layers, missing: { kind: 'base', files, format: baseFormat, namedBy: layer.name } };
     }
     refuseCircle(layers, source, reference);
     next = { source, format: baseFormat };
@@ -81,7 +94,7 @@ export async function resolveChain(spindle: Spindle, top: Source, pool: FilePool
 }
 
 /** Options of the whole chain, each base told and none left to what a header says. */
-export function chainOptions(layers: readonly Layer[], missing: MissingBase | undefined): BlockdevOptions {
+export function chainOptions(layers: readonly Layer[], missing: MissingFiles | undefined): BlockdevOptions {
   const bottom: BlockdevOptions | null | undefined = missing === undefined ? undefined : null;
   const options = layers.reduceRight<BlockdevOptions | null | undefined>(
     (backing, layer) => layerOptions(layer.format, layer.source, backing),
@@ -103,17 +116,44 @@ export function layerOptions(
     driver: format,
     ...secret,
     file: protocolOptions(source),
+    ...partOptions(source),
     ...(backing === undefined ? {} : { backing }),
   };
   // The format comes from a probe or a header; the worker says so if it has no driver of that name.
   return node as BlockdevOptions;
 }
 
-async function lookAt(spindle: Spindle, source: Source, format: string | undefined): Promise<Layer> {
-  const probe = format === undefined ? await spindle.probe(protocolOptions(source)) : undefined;
+/** An image, and which of the files that it consists of were not given. */
+interface LookedAt {
+  readonly layer: Layer;
+  readonly missing: readonly string[];
+}
+
+/** @param pool where the files are that the image consists of; undefined: the source knows them */
+async function lookAt(
+  spindle: Spindle,
+  given: Source,
+  format: string | undefined,
+  pool: FilePool | undefined,
+): Promise<LookedAt> {
+  const probe = format === undefined ? await spindle.probe(protocolOptions(given)) : undefined;
   const known = format ?? probe!.format;
-  const options = inspected(known, source);
-  const info = await inspect(spindle, options);
+  const parts: Record<string, Source> = { ...given.parts };
+  const missing = new Set<string>();
+  const take = (option: string, reference: string): Source | undefined => {
+    const part = pool?.find(reference);
+    if (part === undefined) missing.add(reference);
+    else parts[option] = part;
+    return part;
+  };
+  const info = await inspect(spindle, inspected(known, given), ({ child, filename }) => {
+    const part = take(child, filename);
+    return part !== undefined && protocolOptions(part);
+  });
+  // A data file is not opened by a look, and info says what it is called.
+  const dataFile = info['format-specific']?.data['data-file'];
+  if (typeof dataFile === 'string' && parts[DATA_FILE] === undefined) take(DATA_FILE, dataFile);
+  const source = Object.keys(parts).length === 0 ? given : { ...given, parts };
   // Who looks at an encrypted image wants to see its data sooner or later: a base's too.
   if (info.encrypted) {
     // No passphrase opens an image of which it is known that it cannot be opened.
@@ -121,7 +161,7 @@ async function lookAt(spindle: Spindle, source: Source, format: string | undefin
     if (typeof problem === 'string') throw new BlockError('unsupported', problem);
     await unlock(spindle, source, () => inspected(known, source));
   }
-  return { source, name: sourceName(source), format: known, probe, info };
+  return { layer: { source, name: sourceName(source), format: known, probe, info }, missing: [...missing] };
 }
 
 function inspected(format: string, source: Source): BlockdevOptions {
@@ -129,8 +169,12 @@ function inspected(format: string, source: Source): BlockdevOptions {
 }
 
 /** The image is closed again before it is opened with its passphrase: it may be in a place that is opened once only. */
-async function inspect(spindle: Spindle, options: BlockdevOptions): Promise<ImageInfo> {
-  await using disk = await spindle.open(options, { inspect: true });
+async function inspect(
+  spindle: Spindle,
+  options: BlockdevOptions,
+  allow: (request: FileRequest) => FileAnswer,
+): Promise<ImageInfo> {
+  await using disk = await spindle.open(options, { inspect: true, allow });
   return await disk.info();
 }
 
@@ -170,6 +214,6 @@ export async function knownChain(
   known: readonly { readonly source: Source; readonly format: string }[],
 ): Promise<Chain> {
   const layers: Layer[] = [];
-  for (const { source, format } of known) layers.push(await lookAt(spindle, source, format));
+  for (const { source, format } of known) layers.push((await lookAt(spindle, source, format, undefined)).layer);
   return { layers, missing: undefined };
 }

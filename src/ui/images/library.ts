@@ -3,16 +3,21 @@ import { createStore, del, entries, get, set } from 'idb-keyval';
 import type { BlockdevOptions, Spindle } from '../../client/index.ts';
 import { layerOptions, type Chain, type Layer } from './chain.ts';
 import type { Device } from './device.ts';
-import { referenceName, protocolOptions, type Source } from './source.ts';
+import { referenceName, protocolOptions, sourceName, type Source } from './source.ts';
 import { BlockError } from '../../block/error.ts';
 import { begin } from '../parts/begin.ts';
 
 export type OverlayStorage = 'opfs' | 'indexeddb';
 
 /** A layer below the overlay. Files and folders cannot be kept by a page: what they are called and their size are, to ask for them again. */
-export interface StoredLayer {
-  readonly name: string;
+export interface StoredLayer extends StoredFile {
   readonly format: string;
+  /** Further files that it consists of, by the names of their options. */
+  readonly parts?: Readonly<Record<string, StoredFile>> | undefined;
+}
+
+export interface StoredFile {
+  readonly name: string;
   readonly from:
     | { readonly kind: 'url'; readonly url: string }
     | { readonly kind: 'file'; readonly size: number }
@@ -164,13 +169,13 @@ export function isFolderDisk({ layers }: StoredDisk): boolean {
   return layers[0]!.from.kind === 'folder';
 }
 
-/** Where a layer is, if it can be opened without asking anybody. */
-export function knownSource({ from }: StoredLayer): Source | undefined {
+/** Where a file is, if it can be opened without asking anybody. */
+export function knownSource({ from }: StoredFile): Source | undefined {
   return from.kind === 'file' || from.kind === 'folder' ? undefined : from;
 }
 
-/** Whether a layer is what this source is, as far as can be told without reading it. */
-export function isLayer({ name, from }: StoredLayer, source: Source): boolean {
+/** Whether this source is the one that is remembered, as far as can be told without reading it. */
+export function isStored({ name, from }: StoredFile, source: Source): boolean {
   if (source.kind === 'file')
     return from.kind === 'file' && source.file.name === name && source.file.size === from.size;
   if (source.kind !== 'folder' || from.kind !== 'folder') return false;
@@ -199,16 +204,22 @@ export function diskOptions(
 
 function storedLayer(layer: Layer): StoredLayer {
   const { source, name, format } = layer;
-  return { name, format, from: placeOf(source) };
+  const parts = Object.entries(source.parts ?? {}).map(([option, part]) => [option, storedFile(part)] as const);
+  return { name, format, from: placeOf(source), ...(parts.length > 0 && { parts: Object.fromEntries(parts) }) };
 }
 
-function placeOf(source: Source): StoredLayer['from'] {
+function storedFile(source: Source): StoredFile {
+  return { name: sourceName(source), from: placeOf(source) };
+}
+
+function placeOf(source: Source): StoredFile['from'] {
   if (source.kind === 'file') return { kind: 'file', size: source.file.size };
   if (source.kind === 'folder') {
     const { fileCount, bytes } = source.folder;
     return { kind: 'folder', fileCount, bytes };
   }
-  return source;
+  const { parts: _parts, ...place } = source;
+  return place;
 }
 
 function storedName(layer: StoredLayer): string {

@@ -1,7 +1,7 @@
 /** Which of several files is meant, and opening it with all below it. */
 import type { BlockdevOptions, Disk, Spindle } from '../../client/index.ts';
 import { chainOptions, FilePool, resolveChain, type Chain } from './chain.ts';
-import type { Source } from './source.ts';
+import { sourceKey, type Source } from './source.ts';
 
 /** What a person gave the page to open. */
 export interface Opening {
@@ -13,7 +13,7 @@ export interface Opening {
 
 export interface OpenedChain {
   readonly chain: Chain;
-  /** Undefined while a base is missing. */
+  /** Undefined while a file is missing. */
   readonly disk: Disk | undefined;
 }
 
@@ -32,11 +32,15 @@ export async function openingOfSources(spindle: Spindle, sources: readonly Sourc
   for (const source of sources) pool.add(source);
   if (sources.length === 1) return { top: sources[0]!, pool, format: undefined };
   const chains = await Promise.allSettled(sources.map((source) => resolveChain(spindle, source, pool)));
-  const below = new Set<Source>();
+  const used = new Set<string>();
   for (const result of chains) {
-    if (result.status === 'fulfilled') for (const layer of result.value.layers.slice(1)) below.add(layer.source);
+    if (result.status === 'rejected') continue;
+    for (const [depth, { source }] of result.value.layers.entries()) {
+      if (depth > 0) used.add(sourceKey(source));
+      for (const part of Object.values(source.parts ?? {})) used.add(sourceKey(part));
+    }
   }
-  const top = sources.find((source, index) => !below.has(source) && chains[index]!.status === 'fulfilled');
+  const top = sources.find((source, index) => !used.has(sourceKey(source)) && chains[index]!.status === 'fulfilled');
   return { top: top ?? sources[0]!, pool, format: undefined };
 }
 
@@ -48,7 +52,8 @@ export async function openingOfSources(spindle: Spindle, sources: readonly Sourc
  */
 export async function openChain(spindle: Spindle, opening: Opening, withoutBase: boolean): Promise<OpenedChain> {
   const chain = await resolveChain(spindle, opening.top, opening.pool, opening.format);
-  if (chain.missing !== undefined && !withoutBase) return { chain, disk: undefined };
+  if (chain.missing !== undefined && (!withoutBase || chain.missing.kind === 'parts'))
+    return { chain, disk: undefined };
   return { chain, disk: await spindle.open(readOnly(chainOptions(chain.layers, chain.missing))) };
 }
 

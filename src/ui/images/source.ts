@@ -3,7 +3,14 @@ import type { ProtocolOptions } from '../../client/index.ts';
 import { baseName } from '../parts/text.ts';
 import type { GivenFolder } from './folder.ts';
 
-export type Source =
+export type Source = Place & {
+  /** Further files that the image consists of (extents, a data file), by the names of the options that they are given with. */
+  readonly parts?: Parts | undefined;
+};
+
+export type Parts = Readonly<Record<string, Source>>;
+
+type Place =
   | { readonly kind: 'file'; readonly file: File }
   /** Shown as a FAT disk. */
   | { readonly kind: 'folder'; readonly folder: GivenFolder }
@@ -48,6 +55,11 @@ export function protocolOptions(source: Source): ProtocolOptions {
   }
 }
 
+/** Options for the parts of an image. */
+export function partOptions({ parts = {} }: Source): Readonly<Record<string, ProtocolOptions>> {
+  return Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, protocolOptions(part)]));
+}
+
 /** What tells a source from all others, as text. */
 export function sourceKey(source: Source): string {
   if (source.kind === 'file') {
@@ -58,5 +70,9 @@ export function sourceKey(source: Source): string {
     const { name, fileCount, bytes } = source.folder;
     return JSON.stringify(['folder', name, fileCount, bytes]);
   }
-  return JSON.stringify(source);
+  return JSON.stringify(source.kind === 'url' ? ['url', source.url] : [source.kind, sourcePath(source)]);
+}
+
+function sourcePath(source: Source & { readonly kind: 'opfs' | 'indexeddb' }): string {
+  return source.kind === 'opfs' ? source.path : source.name;
 }

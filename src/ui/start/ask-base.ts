@@ -1,6 +1,6 @@
 /** Asks for the files and folders below a stored disk: a page cannot keep a person's files, only their names and sizes. */
-import type { StoredDisk, StoredLayer } from '../images/library.ts';
-import { isLayer, knownSource } from '../images/library.ts';
+import type { StoredDisk, StoredFile, StoredLayer } from '../images/library.ts';
+import { isStored, knownSource } from '../images/library.ts';
 import { folderOfChosen } from '../images/folder.ts';
 import type { Source } from '../images/source.ts';
 import { button, h } from '../parts/dom.ts';
@@ -12,18 +12,32 @@ export class GivenSources {
   readonly #sources: Source[] = [];
 
   add(...sources: readonly Source[]): void {
-    this.#sources.unshift(...sources.filter(({ kind }) => kind === 'file' || kind === 'folder'));
+    const all = sources.flatMap((source) => [source, ...Object.values(source.parts ?? {})]);
+    this.#sources.unshift(...all.filter(({ kind }) => kind === 'file' || kind === 'folder'));
   }
 
   /** The one of that name and size. */
-  find(layer: StoredLayer): Source | undefined {
-    return this.#sources.find((source) => isLayer(layer, source));
+  find(file: StoredFile): Source | undefined {
+    return this.#sources.find((source) => isStored(file, source));
   }
 }
 
 /** @returns the sources of a disk's layers in their order, with gaps for what must be asked for */
 export function sourcesOf(disk: StoredDisk, given: GivenSources): (Source | undefined)[] {
-  return disk.layers.map((layer) => given.find(layer) ?? knownSource(layer));
+  return disk.layers.map((layer) => sourceOf(layer, (file) => given.find(file) ?? knownSource(file)));
+}
+
+/** @returns undefined while a file that the layer consists of is not found */
+function sourceOf(layer: StoredLayer, find: (file: StoredFile) => Source | undefined): Source | undefined {
+  const source = find(layer);
+  if (source === undefined || layer.parts === undefined) return source;
+  const parts: Record<string, Source> = {};
+  for (const [option, file] of Object.entries(layer.parts)) {
+    const part = find(file);
+    if (part === undefined) return undefined;
+    parts[option] = part;
+  }
+  return { ...source, parts };
 }
 
 /** Ways out of being asked. */
@@ -100,30 +114,35 @@ function askOne(layer: StoredLayer, onSource: (source: Source) => void): HTMLEle
     const words = `${plural(from.fileCount, 'file')}, ${size(from.bytes)}`;
     return h('div', { class: 'actions' }, ...chooser, h('span', { class: 'muted' }, words), done);
   }
+  const needed = [layer, ...Object.values(layer.parts ?? {})].filter((file) => knownSource(file) === undefined);
+  const files = new Map<string, File>();
+  const find = (file: StoredFile): Source | undefined => {
+    // Whether one file is the right one is looked at later, whatever it is called now; several are told apart by their names.
+    const found = needed.length === 1 ? [...files.values()].at(-1) : files.get(file.name);
+    return knownSource(file) ?? (found && { kind: 'file', file: found });
+  };
   const input = h('input', {
     type: 'file',
+    multiple: needed.length > 1,
     class: 'visually-hidden',
     tabindex: -1,
     'aria-label': `File for ${layer.name}`,
     'data-testid': 'base-input',
     onchange: () => {
-      const file = input.files?.[0];
-      if (file === undefined) return;
-      done.textContent = `${file.name}, ${size(file.size)}`;
-      onSource({ kind: 'file', file });
+      for (const file of input.files ?? []) files.set(file.name, file);
+      input.value = '';
+      const missing = needed.filter((file) => find(file) === undefined);
+      done.textContent =
+        missing.length === 0
+          ? [...files.values()].map((file) => `${file.name}, ${size(file.size)}`).join('; ')
+          : `Still missing: ${missing.map(({ name }) => name).join(', ')}`;
+      const source = sourceOf(layer, find);
+      if (source !== undefined) onSource(source);
     },
   });
   const bytes = from.kind === 'file' ? ` (${size(from.size)})` : '';
-  return h(
-    'div',
-    { class: 'actions' },
-    input,
-    button(`Choose ${layer.name}…`, () => input.click(), {
-      kind: 'primary',
-      icon: 'file',
-      'data-testid': 'choose-base',
-    }),
-    h('span', { class: 'muted' }, `${layer.format}${bytes}`),
-    done,
-  );
+  const label =
+    needed.length > 1 ? `Choose the ${needed.length} files of ${layer.name}…` : `Choose ${needed[0]!.name}…`;
+  const chooser = button(label, () => input.click(), { kind: 'primary', icon: 'file', 'data-testid': 'choose-base' });
+  return h('div', { class: 'actions' }, input, chooser, h('span', { class: 'muted' }, `${layer.format}${bytes}`), done);
 }
