@@ -1,8 +1,8 @@
 /**
  * Passphrases into keys: argon2, version 1.3, without a secret of its own. Source: RFC 9106.
  *
- * In WebAssembly, which is loaded when it is first needed: several times as fast as JavaScript, and what it takes is measured in
- * seconds and in gigabytes. It does not let others run meanwhile; hosts with threads say so with `useArgon2`.
+ * In WebAssembly, which is loaded when it is first needed: several times as fast as JavaScript. What it takes is measured in seconds
+ * and in gigabytes, and it does not let others run meanwhile: hosts do it on threads of their own, and say so with `useArgon2`.
  */
 import { argon2idAsync, argon2iAsync } from '@noble/hashes/argon2.js';
 import { settle, start, type Co, type MaybePromise } from '../block/co.ts';
@@ -55,7 +55,7 @@ function* derive(
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new BlockError(
       'unsupported',
-      `trying a passphrase takes WebAssembly and ${Math.ceil(memoryKiB / 1024)} MiB of memory, which cannot be had here (${why})`,
+      `trying a passphrase takes ${Math.ceil(memoryKiB / 1024)} MiB of memory and WebAssembly, which cannot be had here (${why})`,
       {},
       { cause },
     );
@@ -73,7 +73,7 @@ function* deriveInWebAssembly(
   { passes, memoryKiB, lanes }: Argon2Cost,
   length: number,
 ): Co<Uint8Array> {
-  const { argon2i, argon2id } = yield* settle(import('hash-wasm'));
+  const { argon2i, argon2id } = yield* settle(import('./argon2-library.ts'));
   const options = { password, salt, iterations: passes, memorySize: memoryKiB, parallelism: lanes, hashLength: length };
   return yield* settle((type === 'argon2i' ? argon2i : argon2id)({ ...options, outputType: 'binary' }));
 }

@@ -4,7 +4,9 @@ import { createFileProtocol, fileProtocol } from '../block/protocol/file/index.t
 import { httpProtocol, httpsProtocol } from '../block/protocol/http/index.ts';
 import { memoryProtocol } from '../block/protocol/memory/index.ts';
 import { useAes } from '../codec/aes.ts';
+import { useArgon2 } from '../codec/argon2.ts';
 import { nodeAes } from './aes.ts';
+import { nodeArgon2 } from './argon2.ts';
 import { readFolder } from './folder.ts';
 import { nodeCompression } from './compression.ts';
 import { createVvfatProtocol } from '../block/protocol/vvfat/index.ts';
@@ -36,6 +38,7 @@ export const nodeDrivers: DriverSet = {
  */
 export function createNodeGraph(drivers: DriverSet = nodeDrivers): BlockGraph {
   useAes(nodeAes);
+  useArgon2(nodeArgon2);
   useEqualBytes((one, two) => Buffer.compare(one, two) === 0);
   return new BlockGraph(drivers);
 }

@@ -1,6 +1,7 @@
 import { argon2i, argon2id } from '@noble/hashes/argon2.js';
 import { expect, it } from 'vitest';
 import { argon2, useArgon2, type Argon2Cost } from '../../src/codec/argon2.ts';
+import { nodeArgon2 } from '../../src/node/argon2.ts';
 
 const password = new Uint8Array(32).fill(1);
 const salt = new Uint8Array(16).fill(2);
@@ -29,6 +30,7 @@ it.each<[Argon2Cost]>([
     expect(hex(await argon2(type, password, salt, cost, 64))).toBe(expected(type, password, cost));
     const none = new Uint8Array();
     expect(hex(await argon2(type, none, salt, cost, 64))).toBe(expected(type, none, cost));
+    expect(hex(await nodeArgon2(type, password, salt, cost, 64))).toBe(expected(type, password, cost));
   }
 });
 
