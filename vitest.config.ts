@@ -2,6 +2,7 @@ import { playwright } from '@vitest/browser-playwright';
 import { defineConfig } from 'vitest/config';
 import { chromiumArguments, chromiumPath } from './scripts/chromium.ts';
 import { isolationHeaders } from './scripts/isolation.ts';
+import LongestFirst from './scripts/test/longest-first.ts';
 
 // Two projects, each with a quick and a slow tier (SPINDLE_SLOW=1):
 //   node      test/**/*.test.ts            slow: *.slow.test.ts
@@ -18,6 +19,7 @@ export default defineConfig({
   test: {
     passWithNoTests: true,
     maxWorkers: 2,
+    sequence: { sequencer: LongestFirst },
     setupFiles: ['test/support/setup.ts'],
     projects: [
       {

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import type { FormatCapabilities, FormatDriver } from '../src/block/driver.ts';
 import { formatDrivers } from '../src/block/format/index.ts';
 import type { OptionSchema } from '../src/block/options.ts';
+import { CASES_PER_FORMAT, QCOW2_CASES } from '../test/fuzz/case-counts.ts';
 import { root } from './run.ts';
 
 /** One column for each capability, so that a new one cannot be forgotten here. */
@@ -28,6 +29,8 @@ const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
 
 const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
   [row(head), row(head.map(() => '---')), ...rows.map(row)].join('\n');
+
+const count = (cases: number): string => cases.toLocaleString('en');
 
 const yes = (is: boolean): string => (is ? 'yes' : '–');
 
@@ -61,6 +64,13 @@ ${table(['format', ...Object.values(CAPABILITIES), 'amend', 'download as a strea
 Names are QEMU's where QEMU has the format.
 
 ${table(['format', 'open', 'create', 'amend'], sorted.map(optionsOf))}
+
+## What is tested
+
+With every change, every format that is written goes through a model of its disk, with the power cut after every write and with every
+n-th request of its file failing, and takes turns with qemu-img and qemu-io on one image; hostile images of all formats are opened,
+mapped, checked, read, written and repaired. \`npm run test:slow\` does the same over many more seeds, with ${count(CASES_PER_FORMAT)} hostile images
+of each format and ${count(QCOW2_CASES)} of qcow2.
 `;
 }
 

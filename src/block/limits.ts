@@ -24,5 +24,8 @@ export const COPY_ON_READ_BYTES = 1024 * 1024;
 /** An allocating write up to this size is joined with its copied edges into one write; above it three writes cost less. */
 export const JOINED_WRITE_BYTES = 1024 * 1024;
 
+/** Copied edges that are longer together (a format may have clusters of a gigabyte) are copied in pieces of this size. */
+export const COPIED_EDGE_BYTES = 4 * 1024 * 1024;
+
 /** How long a synchronous graph may keep the event loop waiting inside one long operation. */
 export const TIME_SLICE_MS = 8;

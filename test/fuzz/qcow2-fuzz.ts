@@ -20,7 +20,7 @@ import { makeSeedImages, type SeedImage } from './seed-images.ts';
 
 /** A step that takes longer is a defect: everything is bounded by the file, and that has less than a megabyte. */
 const MAX_STEP_SECONDS = 10;
-const CASES_PER_SEED = 20;
+export const CASES_PER_SEED = 20;
 /** Bytes that are written compressed: a few clusters, as each takes as long as the rest of a case. */
 const MAX_PACKED = 1536;
 

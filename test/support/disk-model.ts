@@ -63,6 +63,9 @@ export class DiskModel {
   readonly #sizes: SizeEvent[];
   readonly snapshots: SnapshotModel;
   #tick = 1;
+  /** Numbers of the sectors that something was done to, in order: as many as there were when they were sorted. */
+  #sorted: readonly number[] = [];
+  #lastCut = { tick: 0, position: 0, allowed: new Map<number, readonly SectorEvent[]>() };
 
   /** @param size bytes, a multiple of 512 */
   constructor(size: number, options: DiskModelOptions = {}) {
@@ -76,11 +79,12 @@ export class DiskModel {
 
   write(offset: number, data: Uint8Array, label: string): PendingChange {
     const events: SectorEvent[] = [];
+    const kept = data.slice();
     this.#eachSector(offset, data.length, (sector) => {
       const start = sector * SECTOR_BYTES;
       const whole = start >= offset && start + SECTOR_BYTES <= offset + data.length;
       const bytes = whole
-        ? data.slice(start - offset, start - offset + SECTOR_BYTES)
+        ? kept.subarray(start - offset, start - offset + SECTOR_BYTES)
         : this.#merged(sector, offset, data);
       events.push(this.#add(sector, bytes, label, false));
     });
@@ -201,7 +205,7 @@ export class DiskModel {
       throw new ModelMismatch(`after a power cut the disk has ${bytes.length} bytes; it may have ${expected}`);
     }
     this.#eachTouched(0, bytes, 'after the power cut', (sector) => {
-      this.#match(sector, 0, bytes, this.#allowed(sector, stable, position), 'after the power cut');
+      this.#match(sector, 0, bytes, this.#allowedAfterCut(sector, stable, position), 'after the power cut');
     });
   }
 
@@ -221,6 +225,19 @@ export class DiskModel {
       if (answered.position <= position) tick = Math.max(tick, began.tick);
     }
     return tick;
+  }
+
+  /** The same as `#allowed`, remembered: many contents are looked at for one place in the log. */
+  #allowedAfterCut(sector: number, stable: number, position: number): readonly SectorEvent[] {
+    const { tick } = this.#lastCut;
+    if (tick !== this.#tick || this.#lastCut.position !== position) {
+      this.#lastCut = { tick: this.#tick, position, allowed: new Map() };
+    }
+    const known = this.#lastCut.allowed.get(sector);
+    if (known !== undefined) return known;
+    const allowed = this.#allowed(sector, stable, position);
+    this.#lastCut.allowed.set(sector, allowed);
+    return allowed;
   }
 
   /** What was done to a sector by `position`, without what had been overwritten for good at tick `stable`. */
@@ -259,12 +276,16 @@ export class DiskModel {
     const from = Math.max(start, offset);
     const to = Math.min(start + SECTOR_BYTES, offset + bytes.length);
     const seen = bytes.subarray(from - offset, to - offset);
-    const found = allowed.findLast((event) => equalBytes(sectorBytes(event).subarray(from - start, to - start), seen));
+    const isWhole = seen.length === SECTOR_BYTES;
+    const found = allowed.findLast((event) => {
+      const expected = sectorBytes(event);
+      return equalBytes(isWhole ? expected : expected.subarray(from - start, to - start), seen);
+    });
     if (found === undefined) {
       const expected = allowed.map((event) => `${event.label} (${describeSector(sectorBytes(event))})`).join(' | ');
       throw new ModelMismatch(`${when}, guest sector ${sector} holds ${describeSector(seen)}; allowed: ${expected}`);
     }
-    return seen.length === SECTOR_BYTES ? found : undefined;
+    return isWhole ? found : undefined;
   }
 
   /** A read has shown what became of the optional changes to a sector: later reads must show the same. */
@@ -333,14 +354,21 @@ export class DiskModel {
         this.#match(sector, offset, bytes, [this.#initialEvent(sector)], when);
       });
     };
-    this.#eachSector(offset, bytes.length, (sector) => {
-      if (!this.#sectors.has(sector)) return;
+    for (const sector of this.#touchedIn(offset, bytes.length)) {
       const start = sector * SECTOR_BYTES;
       if (start > untouched) compare(start);
       visit(sector);
       untouched = start + SECTOR_BYTES;
-    });
+    }
     if (untouched < offset + bytes.length) compare(offset + bytes.length);
+  }
+
+  #touchedIn(offset: number, length: number): readonly number[] {
+    if (this.#sorted.length !== this.#sectors.size) {
+      this.#sorted = [...this.#sectors.keys()].toSorted((one, other) => one - other);
+    }
+    const from = firstAtLeast(this.#sorted, Math.floor(offset / SECTOR_BYTES));
+    return this.#sorted.slice(from, firstAtLeast(this.#sorted, Math.ceil((offset + length) / SECTOR_BYTES)));
   }
 
   #isInitial(offset: number, bytes: Uint8Array): boolean {
@@ -352,6 +380,18 @@ export class DiskModel {
     const end = Math.ceil((offset + length) / SECTOR_BYTES);
     for (let sector = Math.floor(offset / SECTOR_BYTES); sector < end; sector++) visit(sector);
   }
+}
+
+/** @returns how many of the sorted numbers are below a limit: where the first is that is not */
+function firstAtLeast(sorted: readonly number[], limit: number): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    if (sorted[middle]! < limit) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** @returns undefined behind the end: zeroes */

@@ -45,6 +45,8 @@ export interface TestedFormat {
   readonly sizeUnit?: number;
   /** Bytes of the largest disk, for formats with large blocks: two or three of them. */
   readonly maxSize?: number;
+  /** Bytes of the longest request, but for a few that may be as long as the disk; default: three times the first boundary, or the disk. */
+  readonly maxLength?: number;
   /** Lengths whose multiples are interesting: block, what a table covers … */
   readonly boundaries: readonly number[];
   /** Operations that its disks cannot do. `resize` and `discard` are left out by themselves where the driver has none. */
@@ -64,6 +66,9 @@ export interface TestedFormat {
   /** QEMU is not told of its images by name and format alone (passphrases): tests of its own hold it against QEMU. */
   readonly interopElsewhere?: true;
 }
+
+/** For formats with large blocks: requests that reach from one into the next, into many of them, and fill none. */
+const SHORT = 96 * 1024;
 
 export const testedFormats: readonly TestedFormat[] = [
   // A raw disk is as long as its file: what alignment pads, and what a cut leaves of a change of size, changes the disk's size.
@@ -98,7 +103,13 @@ export const testedFormats: readonly TestedFormat[] = [
     boundaries: [4096, 4 * 2 ** 20],
     grows: true,
   },
-  { driver: vdi, create: (random) => ({ static: random.chance(0.2) }), maxSize: 3 * 2 ** 20, boundaries: [2 ** 20] },
+  {
+    driver: vdi,
+    create: (random) => ({ static: random.chance(0.2) }),
+    maxSize: 5 * 2 ** 20,
+    maxLength: SHORT,
+    boundaries: [2 ** 20],
+  },
   {
     driver: luks,
     create: (random) => ({
@@ -121,7 +132,8 @@ export const testedFormats: readonly TestedFormat[] = [
     driver: vpc,
     // Without it the disk has the size of a geometry, which need not be the one that was asked for.
     create: (random) => ({ force_size: 'on', subformat: random.pick(['dynamic', 'dynamic', 'fixed']) }),
-    maxSize: 5 * 2 ** 20,
+    maxSize: 9 * 2 ** 20,
+    maxLength: SHORT,
     boundaries: [2 * 2 ** 20],
     needsFileEnd: true,
   },
@@ -156,7 +168,8 @@ export const testedFormats: readonly TestedFormat[] = [
       subformat: random.pick(['dynamic', 'dynamic', 'dynamic', 'fixed']),
       block_state_zero: random.pick(['on', 'off']),
     }),
-    maxSize: 2 * 2 ** 20,
+    maxSize: 6 * 2 ** 20,
+    maxLength: SHORT,
     boundaries: [2 ** 20],
     replaysLog: true,
   },
@@ -224,12 +237,17 @@ function chooseScenario(format: TestedFormat, random: Random, choice: ScenarioCh
       count: choice.operations,
       size,
       boundaries: [...format.boundaries, 4096],
-      maxLength: random.pick([format.boundaries[0]! * 3, size]),
+      maxLength: chooseMaxLength(format, random, size),
       sizes: format.grows === true ? [maxSize, maxSize] : [sizeUnit, maxSize],
       alignment: SECTOR_SIZE,
       weights,
     }),
   };
+}
+
+function chooseMaxLength({ boundaries, maxLength }: TestedFormat, random: Random, size: number): number {
+  if (maxLength !== undefined) return random.chance(0.1) ? size : maxLength;
+  return random.pick([boundaries[0]! * 3, size]);
 }
 
 async function expectChecked(

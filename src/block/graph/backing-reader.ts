@@ -8,8 +8,8 @@ import { isPromise, settle, start, type Co, type MaybePromise } from '../co.ts';
 import type { Child } from './child.ts';
 import type { BlockNode } from './node.ts';
 
-/** Ranges are remembered by the granule they lie in; this many of them: half a megabyte of memory, 1 GiB of a usual image. */
-const SLOTS = 16_384;
+/** Ranges are remembered by the granule they lie in; this many of them at most: half a megabyte of memory, 1 GiB of a usual image. */
+const MAX_SLOTS = 16_384;
 
 /** A granule is as large as the smallest cluster of the chain, within these limits: one place holds all of it. */
 const SMALLEST_GRANULE = 4096;
@@ -26,6 +26,7 @@ export class BackingReader {
   readonly #owner: BlockNode;
   #generation = -1;
   #granule = LARGEST_GRANULE;
+  #slots = 1;
   #starts = new Float64Array(0);
   #ends = new Float64Array(0);
   #hostOffsets = new Float64Array(0);
@@ -134,18 +135,20 @@ export class BackingReader {
 
   /** The graph has changed: begins anew, with granules that suit the chain as it is now. */
   #forget(): void {
-    this.#starts = new Float64Array(SLOTS).fill(Number.POSITIVE_INFINITY);
-    this.#ends = new Float64Array(SLOTS);
-    this.#hostOffsets = new Float64Array(SLOTS);
-    this.#children = Array.from<Child | undefined>({ length: SLOTS });
     this.#granule = granuleBelow(this.#owner);
+    // No more than the disk has granules: the memory of a small one is made anew in no time.
+    this.#slots = Math.max(1, Math.min(MAX_SLOTS, Math.ceil(this.#owner.length / this.#granule)));
+    this.#starts = new Float64Array(this.#slots).fill(Number.POSITIVE_INFINITY);
+    this.#ends = new Float64Array(this.#slots);
+    this.#hostOffsets = new Float64Array(this.#slots);
+    this.#children = Array.from<Child | undefined>({ length: this.#slots });
     this.#generation = this.#owner.clock.generation;
   }
 
   /** Without `%`: the remainder of numbers above 2^31 costs more than all else that a remembered read does here. */
   #slotOf(offset: number): number {
     const granule = Math.floor(offset / this.#granule);
-    return granule - Math.floor(granule / SLOTS) * SLOTS;
+    return granule - Math.floor(granule / this.#slots) * this.#slots;
   }
 }
 

@@ -2,7 +2,7 @@
 import { isPromise, settle, start, withTasks, type Co, type MaybePromise } from '../co.ts';
 import type { Allocation, RequestFlags } from '../driver.ts';
 import { BlockError } from '../error.ts';
-import { JOINED_WRITE_BYTES, REQUEST_PARALLELISM } from '../limits.ts';
+import { COPIED_EDGE_BYTES, JOINED_WRITE_BYTES, REQUEST_PARALLELISM } from '../limits.ts';
 import { isZero, requestBuffers } from './buffers.ts';
 import type { ImageLayer } from './layer.ts';
 import { readImagePadded } from './read.ts';
@@ -119,6 +119,10 @@ function* fillAllocation(layer: ImageLayer, allocation: Allocation, offset: numb
   }
   // Small data gets its edges around it and goes down in one write; large data is not copied for that.
   const gap = data.length <= JOINED_WRITE_BYTES ? data.length : 0;
+  if (copyBefore + gap + copyAfter > COPIED_EDGE_BYTES) {
+    yield* fillInPieces(layer, allocation, offset, data);
+    return;
+  }
   const joined = requestBuffers.acquire(copyBefore + gap + copyAfter);
   try {
     const before = joined.subarray(0, copyBefore);
@@ -144,6 +148,40 @@ function* fillAllocation(layer: ImageLayer, allocation: Allocation, offset: numb
     }
   } finally {
     requestBuffers.release(joined);
+  }
+}
+
+/** The same without memory for all of it. */
+function* fillInPieces(layer: ImageLayer, allocation: Allocation, offset: number, data: Uint8Array): Co<void> {
+  const { child, hostOffset, copyBefore, copyAfter } = allocation;
+  yield* copyEdge(layer, allocation, offset - copyBefore, hostOffset - copyBefore, copyBefore);
+  layer.fileEvent('write_aio');
+  yield* settle(child.write(hostOffset, data));
+  yield* copyEdge(layer, allocation, offset + data.length, hostOffset + data.length, copyAfter);
+}
+
+/** @param offset in the disk. @param hostOffset where that goes in the file */
+function* copyEdge(
+  layer: ImageLayer,
+  { child, zeroed }: Allocation,
+  offset: number,
+  hostOffset: number,
+  length: number,
+): Co<void> {
+  const buffer = requestBuffers.acquire(Math.min(COPIED_EDGE_BYTES, length));
+  try {
+    for (let done = 0; done < length; done += buffer.length) {
+      const piece = buffer.subarray(0, length - done);
+      layer.fileEvent('cow_read');
+      yield* readImagePadded(layer, offset + done, piece);
+      const zero = isZero(piece);
+      if (zero && zeroed) continue;
+      layer.fileEvent('cow_write');
+      const host = hostOffset + done;
+      yield* settle(zero ? child.writeZeroes(host, piece.length) : child.write(host, piece));
+    }
+  } finally {
+    requestBuffers.release(buffer);
   }
 }
 
