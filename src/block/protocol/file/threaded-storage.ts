@@ -6,6 +6,12 @@ import { FileStorage } from './storage.ts';
 /** Handing a request to a thread costs some ten microseconds: what is shorter than this is done sooner than handed over. */
 const THREADED_BYTES = 256 * 1024;
 
+/**
+ * For as much as a single write brings, Linux looks for a single page of the file's cache, and the largest, of 2 MiB, are hard to come by:
+ * finding them took several times as long as copying the bytes.
+ */
+const MAX_WRITE_BYTES = 1024 * 1024;
+
 const readOnThread = promisify(read);
 const writeOnThread = promisify(write);
 
@@ -108,7 +114,8 @@ export class ThreadedFileStorage extends FileStorage {
     const descriptor = this.writable('write');
     try {
       for (let done = 0; done < data.length;) {
-        const { bytesWritten } = await writeOnThread(descriptor, data, done, data.length - done, offset + done);
+        const length = Math.min(data.length - done, MAX_WRITE_BYTES);
+        const { bytesWritten } = await writeOnThread(descriptor, data, done, length, offset + done);
         done += bytesWritten;
       }
     } catch (error) {
