@@ -9,13 +9,16 @@ import { encodeDirectory, encodeExtension, type DirectoryPlace } from './bitmap-
 import { trustBitmaps, walkTable, withdrawBitmaps, type BitmapRepair } from './check-bitmaps.ts';
 import type { CheckedImage } from './check-image.ts';
 import { lastReferred, obstacleToGrowth } from './check-rebuild.ts';
+import { countBeforehand } from './check-refcounts.ts';
 import { BITMAPS_EXTENSION_LENGTH } from './layout.ts';
 
 /**
  * Writes the directory anew, if it must be. All references have been counted; the clusters that it takes and gives up are counted
  * as it goes, and their refcounts are corrected without a finding.
+ *
+ * @param sound the refcount structures are
  */
-export function* rewriteBitmaps(image: CheckedImage, repair: BitmapRepair | undefined): Co<void> {
+export function* rewriteBitmaps(image: CheckedImage, repair: BitmapRepair | undefined, sound: boolean): Co<void> {
   if (repair === undefined) return;
   const { place, kept, repairs } = repair;
   const { clusterSize, file, findings } = image;
@@ -28,6 +31,7 @@ export function* rewriteBitmaps(image: CheckedImage, repair: BitmapRepair | unde
   }
   const moved = { count: kept.length, offset: first * clusterSize, length: directory.length };
   yield* settle(file.write(moved.offset, directory));
+  if (sound) yield* countBeforehand(image, moved.offset, moved.length);
   yield* settle(file.flush());
   yield* switchExtension(image, moved);
   findings.take(repairs);

@@ -5,14 +5,18 @@
 import { settle, type Co } from '../../co.ts';
 import type { CheckedImage, CheckedTables } from './check-image.ts';
 import { lastReferred, obstacleToGrowth } from './check-rebuild.ts';
+import { countBeforehand } from './check-refcounts.ts';
 import { encodeKept, type SnapshotScan } from './check-snapshots.ts';
 import { FIELD } from './layout.ts';
 
 /**
  * Writes the table anew if it must be. All references have been counted, those of the refcount structures too; the clusters that
  * it takes and gives up are counted as it goes, and their refcounts are corrected without a finding.
+ *
+ * @param sound the refcount structures are
  */
-export function* rewriteSnapshots(image: CheckedImage, { kept, length, soundLength, repairs }: SnapshotScan): Co<void> {
+export function* rewriteSnapshots(image: CheckedImage, scan: SnapshotScan, sound: boolean): Co<void> {
+  const { kept, length, soundLength, repairs } = scan;
   if (kept === undefined) return;
   const { snapshotsOffset, snapshotCount } = image.tables;
   const moved = { snapshotsOffset: 0, snapshotCount: kept.length };
@@ -29,6 +33,7 @@ export function* rewriteSnapshots(image: CheckedImage, { kept, length, soundLeng
     }
     moved.snapshotsOffset = first * image.clusterSize;
     yield* settle(image.file.write(moved.snapshotsOffset, table));
+    if (sound) yield* countBeforehand(image, moved.snapshotsOffset, table.length);
     yield* settle(image.file.flush());
   }
   yield* switchHeader(image, moved);

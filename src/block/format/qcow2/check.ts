@@ -50,8 +50,8 @@ export function* checkImage(
   if (snapshots === undefined) return { result: resultOf(image), header };
   const bitmaps = yield* walkReferences(image, snapshots.l1Tables);
   const structure = yield* walkRefcountStructures(image, 1);
-  yield* rewriteSnapshots(image, snapshots);
-  yield* rewriteBitmaps(image, bitmaps);
+  yield* rewriteSnapshots(image, snapshots, structure.clean);
+  yield* rewriteBitmaps(image, bitmaps, structure.clean);
   const { isOne } = yield* settleRefcounts(image, structure);
   if (fix !== 'none') yield* settle(file.flush());
   yield* checkCopiedFlags(image, { isOne });

@@ -398,6 +398,11 @@ describe('broken bitmaps', () => {
     let cuts = 0;
     for (const cut of powerCuts(storage, { random: new Random(5), samples: 2 })) {
       const after = new LastingStorage({ initial: cut.content });
+      // Who does not repeat it is refused, or can write without being stopped.
+      const unrepaired = new LastingStorage({ initial: cut.content });
+      await use(unrepaired, ({ disk }) => Promise.resolve(disk.write(0, new Uint8Array(256 * KiB).fill(2)))).catch(
+        (error: unknown) => expect(String(error)).toMatch(/its table is broken/),
+      );
       const { result } = await checkStorage(after, 'all');
       expect(result, cut.description).toMatchObject({ corruptions: 0, checkErrors: 0, leaks: 0 });
       await use(after, async ({ disk }) => {

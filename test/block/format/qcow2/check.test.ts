@@ -1,15 +1,18 @@
 import { describe, expect, it } from 'vitest';
-import { start } from '../../../../src/block/co.ts';
+import { start, startAsync } from '../../../../src/block/co.ts';
 import type { CheckFix, CheckResult, Storage } from '../../../../src/block/driver.ts';
 import { BlockError } from '../../../../src/block/error.ts';
 import { checkImage, repairDirty } from '../../../../src/block/format/qcow2/check.ts';
 import { decodeHeader, readHeader } from '../../../../src/block/format/qcow2/header.ts';
+import { createSnapshot } from '../../../../src/block/image/snapshot.ts';
 import { CountingStorage } from '../../../support/counting-storage.ts';
 import { FailingStorage } from '../../../support/failing-storage.ts';
 import { powerCuts } from '../../../support/power-cut.ts';
 import { createQcow2 } from '../../../support/qcow2-builder.ts';
-import { harmlessDamages, Qcow2File } from '../../../support/qcow2-damage.ts';
+import { harmlessDamages, Qcow2File, snapshotDamages } from '../../../support/qcow2-damage.ts';
+import { makeQcow2, openQcow2 } from '../../../support/qcow2-session.ts';
 import { equalBytes, Random } from '../../../support/random.ts';
+import { LastingStorage } from '../../../support/scenario.ts';
 import { SimulatedStorage } from '../../../support/simulated-storage.ts';
 import { SparseBytes } from '../../../support/sparse-bytes.ts';
 import { StorageChild } from '../../../support/storage-child.ts';
@@ -171,6 +174,31 @@ describe('repairing', () => {
       expect(cuts, name).toBeGreaterThan(storage.log.length > 0 ? 2 : 0);
     }
   });
+
+  it.each(['snapshotOneTooMany', 'snapshotExtraShort'])(
+    'that is cut off leaves an image that takes writes, also where the snapshot table has moved: %s',
+    async (name) => {
+      const made = new LastingStorage({ initial: await makeQcow2({ size: 64 * 1024, cluster_size: 512 }) });
+      const filled = await openQcow2(made);
+      await filled.disk.write(0, new Uint8Array(8192).fill(1));
+      await startAsync(createSnapshot(filled.disk.node, { name: 'a' }));
+      await filled.graph.close(filled.disk);
+      const file = new Qcow2File(made.content.toBytes());
+      snapshotDamages[name]!(file, new Random(1));
+      const storage = new SimulatedStorage({ initial: file.bytes });
+      await check(storage, 'all');
+      for (const cut of powerCuts(storage, { random: new Random(5), samples: 3 })) {
+        const after = new LastingStorage({ initial: cut.content });
+        const { graph, disk } = await openQcow2(after);
+        await disk.write(0, new Uint8Array(64 * 1024).fill(2));
+        await graph.close(disk);
+        // What was broken may be broken still, and nothing else is.
+        const { findings } = await check(after, 'none');
+        const others = findings.filter(({ kind, message }) => kind !== 'leak' && !message.endsWith('is incomplete'));
+        expect(others, cut.description).toEqual([]);
+      }
+    },
+  );
 
   it('that fails in the middle reports it and can be repeated', async () => {
     const file = await fullImage();
