@@ -1,6 +1,7 @@
 import { closeSync, openSync, readFileSync, readSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
+import type { Page } from '@playwright/test';
 import { expect, test } from './support/fixtures.ts';
 import { qemuImg, qemuIo, requireQemu } from './support/qemu.ts';
 
@@ -194,6 +195,15 @@ test('damage is found, and a repair is not offered for what is only read', async
   await expect(spindle.page.getByTestId('repair')).toBeHidden();
 });
 
+/** Gives a wrong passphrase first, and then the right one. */
+async function unlock(page: Page): Promise<void> {
+  await page.getByTestId('passphrase').fill('close sesame');
+  await page.getByTestId('passphrase-open').click();
+  await expect(page.getByTestId('passphrase-wrong')).toBeVisible();
+  await page.getByTestId('passphrase').fill('open sesame');
+  await page.getByTestId('passphrase-open').click();
+}
+
 test('an encrypted image is shown once its passphrase is right', async ({ spindle, folder }) => {
   const path = join(folder, 'secret.qcow2');
   const secret = ['--object', 'secret,id=s,data=open sesame'];
@@ -201,15 +211,10 @@ test('an encrypted image is shown once its passphrase is right', async ({ spindl
   qemuImg('create', ...secret, '-f', 'qcow2', '-o', options, path, '16M');
   await spindle.open();
   await spindle.drop(path);
-  const { page } = spindle;
-  await page.getByTestId('passphrase').fill('close sesame');
-  await page.getByTestId('passphrase-open').click();
-  await expect(page.getByTestId('passphrase-wrong')).toBeVisible();
-  await page.getByTestId('passphrase').fill('open sesame');
-  await page.getByTestId('passphrase-open').click();
-  await expect(page.getByRole('heading', { name: 'secret.qcow2' })).toBeVisible();
+  await unlock(spindle.page);
+  await expect(spindle.page.getByRole('heading', { name: 'secret.qcow2' })).toBeVisible();
   await expect(spindle.fact('Encrypted')).toHaveText('yes');
-  await expect(page.getByTestId('map-legend')).toContainText('Not allocated 16 MiB');
+  await expect(spindle.page.getByTestId('map-legend')).toContainText('Not allocated 16 MiB');
 });
 
 test('a LUKS2 image is shown whole, and its disk once its passphrase is right', async ({ spindle, folder }) => {
@@ -227,15 +232,10 @@ test('a LUKS2 image is shown whole, and its disk once its passphrase is right', 
   expect(made.status).toBe(0);
   await spindle.open();
   await spindle.drop(path);
-  const { page } = spindle;
-  await page.getByTestId('passphrase').fill('close sesame');
-  await page.getByTestId('passphrase-open').click();
-  await expect(page.getByTestId('passphrase-wrong')).toBeVisible();
-  await page.getByTestId('passphrase').fill('open sesame');
-  await page.getByTestId('passphrase-open').click();
-  await expect(page.getByRole('heading', { name: 'vault.img' })).toBeVisible();
+  await unlock(spindle.page);
+  await expect(spindle.page.getByRole('heading', { name: 'vault.img' })).toBeVisible();
   await expect(spindle.fact('Virtual size')).toContainText('1 MiB');
   await expect(spindle.fact('Label')).toHaveText('vault');
   await expect(spindle.fact('Version')).toHaveText('2');
-  await expect(page.getByTestId('facts')).toContainText('argon2id');
+  await expect(spindle.page.getByTestId('facts')).toContainText('argon2id');
 });

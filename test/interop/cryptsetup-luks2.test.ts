@@ -6,6 +6,7 @@ import { startAsync } from '../../src/block/co.ts';
 import { imageInfo } from '../../src/block/image/info.ts';
 import { graphWithSecrets, SECRETS, withDisk, type SecretId } from '../support/encryption.ts';
 import { encryptXts, type Luks2Json } from '../support/luks2-builder.ts';
+import { spindleImg } from '../support/cli-table.ts';
 import { TemporaryFolder } from '../support/qemu.ts';
 import { patternedBytes } from '../support/random.ts';
 
@@ -114,6 +115,43 @@ describeWithCryptsetup(`LUKS2 beside cryptsetup${why}`, () => {
     const options = { ...image(filename, 'second'), header: { driver: 'file', filename: header } };
     await withDisk(options, (disk) => Promise.resolve(expect(disk.length).toBe(CONTENT.length)));
     await expect(contentOf(image(header))).rejects.toThrow(/name this one in the option 'header'/);
+  });
+
+  /** A plain disk that cryptsetup has encrypted. @param more options for it */
+  function encrypted(path: string, ...more: readonly string[]): void {
+    writeFileSync(path, Buffer.concat([CONTENT, Buffer.alloc(2 * OFFSET)]));
+    const options = [...SMALL, ...KDFS.pbkdf2, '--reduce-device-size', '2M', '--key-file=-', ...more];
+    cryptsetup('reencrypt', '--encrypt', ...options, path);
+  }
+
+  it('is converted by spindle-img, and what we write to it is decrypted by cryptsetup', async () => {
+    using folder = new TemporaryFolder();
+    const path = folder.file('disk');
+    encrypted(path);
+    const secret = ['--object', `secret,id=s,data=${SECRETS.first}`];
+    const opts = ['--image-opts', `driver=luks,key-secret=s,file.filename=${path}`];
+    const raw = folder.file('raw');
+    expect(await spindleImg('convert', ...secret, ...opts, '-O', 'raw', raw)).toMatchObject({ code: 0, stderr: '' });
+    expect(Buffer.compare(readFileSync(raw).subarray(0, CONTENT.length), CONTENT)).toBe(0);
+    const { stdout } = await spindleImg('info', path);
+    expect(stdout).toMatch(/file format: luks\n(.*\n)*encrypted: yes\n(.*\n)* +version: 2\n/);
+    await withDisk(image(path), (disk) => disk.write(4000, new Uint8Array(9000).fill(9)) as Promise<void>);
+    const header = ['--header', folder.file('header'), '--key-file=-'];
+    cryptsetup('reencrypt', '--decrypt', '--force-offline-reencrypt', ...header, path);
+    const expected = CONTENT.slice();
+    expected.fill(9, 4000, 13_000);
+    expect(Buffer.compare(readFileSync(path).subarray(0, CONTENT.length), expected)).toBe(0);
+  });
+
+  it('is refused by name while it is being encrypted, and shown', async () => {
+    using folder = new TemporaryFolder();
+    const path = folder.file('disk');
+    encrypted(path, '--init-only');
+    await expect(contentOf(image(path))).rejects.toMatchObject({
+      kind: 'unsupported',
+      message: expect.stringMatching(/encrypted anew/) as string,
+    });
+    expect((await spindleImg('info', path)).stdout).toMatch(/requirements:\n +\[0\]: online-reencrypt-v2\n/);
   });
 
   it('is described as luksDump describes it', async () => {

@@ -4,6 +4,7 @@
  */
 import type { Co, MaybePromise } from '../../src/block/co.ts';
 import {
+  NO_CAPABILITIES,
   BYTE_LIMITS,
   type Allocation,
   type BlockChild,
@@ -26,17 +27,7 @@ const openOptions = {
 export const mapped: FormatDriver<typeof openOptions, Record<string, never>> = {
   kind: 'format',
   name: 'mapped',
-  capabilities: {
-    write: true,
-    create: false,
-    backing: true,
-    snapshots: false,
-    bitmaps: false,
-    check: false,
-    repair: false,
-    resize: false,
-    compress: false,
-  },
+  capabilities: { ...NO_CAPABILITIES, write: true, backing: true },
   openOptions,
   createOptions: {},
   probe: ({ head }) => (head[0] === 0x4d && head[1] === 0x50 ? 100 : 0),

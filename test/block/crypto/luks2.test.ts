@@ -5,6 +5,7 @@ import { decodeMetadata } from '../../../src/block/crypto/luks2/metadata.ts';
 import { FIELD } from '../../../src/block/crypto/luks2/layout.ts';
 import type { BlockError } from '../../../src/block/error.ts';
 import { luks } from '../../../src/block/format/luks/driver.ts';
+import { amendImage } from '../../../src/block/image/amend.ts';
 import { imageInfo } from '../../../src/block/image/info.ts';
 import { TEST_PASSPHRASE, TEST_SECRET } from '../../support/driver-contexts.ts';
 import {
@@ -220,6 +221,50 @@ describe('LUKS2', () => {
       requirements: ['offline-reencrypt'],
       problem: expect.stringMatching(/encrypted anew/) as string,
     });
+  });
+
+  it('is a disk like any other, whatever its sectors and the requests', async () => {
+    const random = new Random(7);
+    const { graph, disk } = await opened(await buildLuks2({ sectorSize: 4096 }));
+    const model = CONTENT.slice();
+    for (let round = 1; round <= 80; round++) {
+      const offset = random.below(model.length);
+      const length = random.between(1, Math.min(9000, model.length - offset));
+      const kind = random.pick(['read', 'write', 'zero']);
+      if (kind === 'write') await disk.write(offset, patternedBytes(round, offset, length).slice());
+      else if (kind === 'zero') await disk.writeZeroes(offset, length);
+      const found = new Uint8Array(length);
+      if (kind === 'write') model.set(patternedBytes(round, offset, length), offset);
+      else if (kind === 'zero') model.fill(0, offset, offset + length);
+      await disk.read(offset, found);
+      expect(Buffer.compare(found, model.subarray(offset, offset + length)), `round ${round}: ${kind}`).toBe(0);
+    }
+    await graph.close(disk);
+  });
+
+  it('changes its size by whole sectors, and not where its header says the size', async () => {
+    const { graph, disk } = await opened(await buildLuks2({ sectorSize: 4096 }));
+    await disk.resize(CONTENT.length + 8192);
+    expect(disk.length).toBe(CONTENT.length + 8192);
+    await expect(async () => disk.resize(CONTENT.length + 512)).rejects.toMatchObject({ kind: 'invalid' });
+    await graph.close(disk);
+    const fixed = (json: Luks2Json): void => {
+      json.segments[0].size = '8192';
+    };
+    const other = await opened(await buildLuks2({ change: fixed }));
+    expect(other.disk.length).toBe(8192);
+    await expect(async () => other.disk.resize(16_384)).rejects.toMatchObject({ kind: 'unsupported' });
+    await other.graph.close(other.disk);
+  });
+
+  it('is not amended, and no other version is opened', async () => {
+    const image = await buildLuks2();
+    const { graph, disk } = await opened(image);
+    const amending = startAsync(amendImage(graph, disk.node, { state: 'inactive', keyslot: 0 }));
+    await expect(amending).rejects.toThrow(/luksAddKey/);
+    await graph.close(disk);
+    new DataView(image.buffer).setUint16(FIELD.version, 3);
+    await expect(contentOf(image)).rejects.toThrow(/version 3 is not supported/);
   });
 
   it('is less sure than other formats, and surer than raw', async () => {

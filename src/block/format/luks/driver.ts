@@ -100,6 +100,9 @@ function* readVolume(area: BlockChild, detached: boolean): Co<OpenedVolume> {
   const head = new Uint8Array(Math.min(SECTOR_SIZE, area.length));
   yield* settle(area.read(0, head));
   const version = luksVersion(head);
+  if (version !== undefined && version !== 1 && version !== 2) {
+    throw new BlockError('unsupported', `LUKS version ${version} is not supported; versions 1 and 2 are`);
+  }
   if (version === 2 || (version === undefined && (yield* hasSecondHeader(area)))) {
     return yield* Luks2Volume.read(area, detached);
   }
