@@ -2,9 +2,8 @@
  * Hostile images of any format: small valid ones, damaged by seed in their headers, tables and raw bytes, or cut off. Each is probed,
  * opened, mapped, checked, read, written and repaired, under limits of time and space. Nothing but BlockErrors may come out.
  */
-import { type MaybePromise, start } from '../../src/block/co.ts';
+import { start } from '../../src/block/co.ts';
 import type { FormatDriver } from '../../src/block/driver.ts';
-import { BlockError } from '../../src/block/error.ts';
 import { checkImage } from '../../src/block/image/check.ts';
 import { imageMap } from '../../src/block/image/map.ts';
 import { patternedBytes, Random } from '../support/random.ts';
@@ -13,9 +12,8 @@ import type { SoakCounts } from '../support/soak.ts';
 import { SparseBytes } from '../support/sparse-bytes.ts';
 import type { ImageBytes } from '../support/image-bytes.ts';
 import { expectBounded, MemoryStorage } from './memory-storage.ts';
+import { step } from './step.ts';
 
-/** A step that takes longer is a defect: all work is bounded by the file, and that has a few megabytes at most. */
-const MAX_STEP_SECONDS = 10;
 /** More than this of a disk is not walked: a hostile header may claim petabytes. */
 const MAX_MAPPED_BYTES = 2 ** 30;
 
@@ -109,25 +107,6 @@ function damagedFiles(image: Sound, beside: Sound | undefined, format: FuzzedFor
   const content = inside ? mutate(image, format, random) : image.bytes.copy();
   if (beside !== undefined) content.beside = inside ? beside.bytes.copy() : mutate(beside, format, random);
   return content;
-}
-
-/** Does a step that may fail, but only with a BlockError that is no defect's. @returns undefined if it failed */
-async function step<T>(name: string, body: () => MaybePromise<T>): Promise<T | undefined> {
-  const began = performance.now();
-  const result = await attempt(name, body);
-  const seconds = (performance.now() - began) / 1000;
-  if (seconds > MAX_STEP_SECONDS) throw new Error(`${name} took ${seconds.toFixed(1)} s`);
-  return result;
-}
-
-async function attempt<T>(name: string, body: () => MaybePromise<T>): Promise<T | undefined> {
-  try {
-    return await body();
-  } catch (error) {
-    if (error instanceof BlockError && error.kind !== 'internal') return undefined;
-    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    throw new Error(`${name}: ${String(error)}\n${cause instanceof Error ? cause.stack : ''}`, { cause: error });
-  }
 }
 
 /** What reads go to: nobody looks at it. */

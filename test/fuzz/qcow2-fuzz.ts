@@ -5,7 +5,6 @@
  * A case that fails is reduced to the fewest damaged bytes and printed as a fixture, to be kept in `fixtures.ts`.
  */
 import { deflateSync, inflateSync } from 'node:zlib';
-import { BlockError } from '../../src/block/error.ts';
 import { qcow2 } from '../../src/block/format/qcow2/driver.ts';
 import type { GuestDisk, GuestSnapshots } from '../support/guest-run.ts';
 import { checkStorage } from '../support/qcow2-check.ts';
@@ -17,9 +16,8 @@ import type { SoakCounts } from '../support/soak.ts';
 import { expectBounded, MemoryStorage } from './memory-storage.ts';
 import { mutate } from './mutations.ts';
 import { makeSeedImages, type SeedImage } from './seed-images.ts';
+import { step } from './step.ts';
 
-/** A step that takes longer is a defect: everything is bounded by the file, and that has less than a megabyte. */
-const MAX_STEP_SECONDS = 10;
 export const CASES_PER_SEED = 20;
 /** Bytes that are written compressed: a few clusters, as each takes as long as the rest of a case. */
 const MAX_PACKED = 1536;
@@ -32,25 +30,6 @@ export interface Fixture {
   readonly file: string;
   /** Of the random work done on it. */
   readonly work: number;
-}
-
-/** Does a step that may fail, but only with a BlockError that is no defect's. @returns undefined if it failed */
-async function step<T>(name: string, body: () => T | Promise<T>): Promise<T | undefined> {
-  const began = performance.now();
-  const outcome = await attempt(name, body);
-  const seconds = (performance.now() - began) / 1000;
-  if (seconds > MAX_STEP_SECONDS) throw new Error(`${name} took ${seconds.toFixed(1)} s`);
-  return outcome;
-}
-
-async function attempt<T>(name: string, body: () => T | Promise<T>): Promise<T | undefined> {
-  try {
-    return await body();
-  } catch (error) {
-    if (error instanceof BlockError && error.kind !== 'internal') return undefined;
-    const cause = error instanceof Error ? (error.cause instanceof Error ? error.cause : error) : undefined;
-    throw new Error(`${name}: ${String(error)}\n${cause?.stack ?? ''}`, { cause: error });
-  }
 }
 
 interface Outcome {

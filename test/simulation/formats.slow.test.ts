@@ -9,14 +9,14 @@ const seeds = (count: number): number[] => Array.from({ length: count }, (_, ind
 
 describe.each(testedFormats.map((format) => subjectOf(format)))('$name', (subject) => {
   it('holds what was written to it', async () => {
-    for (const seed of seeds(30)) expect((await runModel(subject, seed))['operations']).toBeGreaterThan(50);
+    for (const seed of seeds(60)) expect((await runModel(subject, seed))['operations']).toBeGreaterThan(50);
   });
 
   it('loses nothing flushed when the power is cut', async () => {
-    for (const seed of seeds(8)) expect((await runPowerCuts(subject, seed))['cuts']).toBeGreaterThan(0);
+    for (const seed of seeds(12)) expect((await runPowerCuts(subject, seed))['cuts']).toBeGreaterThan(0);
   });
 
   it('reports every request that fails, and loses nothing flushed', async () => {
-    for (const seed of seeds(4)) expect((await runNthFailures(subject, seed))['runs']).toBeGreaterThan(4);
+    for (const seed of seeds(6)) expect((await runNthFailures(subject, seed))['runs']).toBeGreaterThan(4);
   });
 });

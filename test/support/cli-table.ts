@@ -145,6 +145,8 @@ async function sameImage(theirs: string, ours: string): Promise<void> {
   if (!existsSync(theirs) || haveSameBytes(theirs, ours)) return;
   const compared = await runTool('qemu-img', ['compare', '-U', theirs, ours]);
   expect(compared, ours).toEqual({ code: 0, stdout: 'Images are identical.\n', stderr: '' });
+  // Raw images have nothing to check: why begin a process to be told so.
+  if (ours.endsWith('.raw')) return;
   const checked = await runTool('qemu-img', ['check', '-U', ours]);
   // 63: a format without checks.
   expect([0, 63], checked.stdout + checked.stderr).toContain(checked.code);

@@ -137,6 +137,26 @@ describe('disk model', () => {
     expect(() => model.verifyAfterCut(6, disk(1))).toThrow(ModelMismatch);
   });
 
+  it('finds what nobody wrote, wherever it is', () => {
+    const initial = patternedBytes(1, 0, 8 * 512);
+    const content = new Uint8Array(16 * 512);
+    content.set(initial);
+    content.set(patternedBytes(2, 5 * 512, 512), 5 * 512);
+    const model = new DiskModel(content.length, { initial });
+    model.write(5 * 512, patternedBytes(2, 5 * 512, 512), 'write').succeeded();
+    model.flush().succeeded();
+    model.verifyAfterCut(0, content);
+    model.verifyRead(700, content.subarray(700, 5000), model.beginRead());
+    for (const at of [0, 4 * 512 + 3, 6 * 512, 8 * 512, 16 * 512 - 1]) {
+      const wrong = content.slice();
+      wrong[at]! ^= 1;
+      const where = new RegExp(`guest sector ${Math.floor(at / 512)} holds`);
+      expect(() => model.verifyAfterCut(0, wrong)).toThrow(where);
+      expect(() => model.verifyRead(0, wrong, model.beginRead())).toThrow(where);
+      expect(() => model.verifyRead(at, wrong.subarray(at), model.beginRead())).toThrow(where);
+    }
+  });
+
   it('lets a discard zero or keep, and holds a read to what an earlier read has seen', () => {
     const model = new DiskModel(512);
     const data = patternedBytes(1, 0, 512);
