@@ -90,6 +90,7 @@ async function use(disk: GuestDisk, random: Random): Promise<void> {
     await step('write zeroes', () => disk.writeZeroes(offset, length, random.chance(0.5)));
     await step('discard', () => disk.discard(offset, length));
     await step('write again', () => disk.write(offset, data.subarray(0, 700), true));
+    if (random.chance(0.5)) continue;
     const packed = compressibleBytes(98, offset, Math.min(length, MAX_PACKED));
     await step('write compressed', () => disk.write(offset, packed, false, true));
   }
