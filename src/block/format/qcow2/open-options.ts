@@ -40,11 +40,13 @@ export interface CacheSizes {
 const DEFAULT_SLICE_BYTES = 4096;
 /** Maps 128 GiB of a disk with clusters of 64 KiB. */
 const MAX_DEFAULT_L2_BYTES = 16 * 1024 * 1024;
-/** QEMU keeps four clusters; blocks are read in slices here, so large clusters need no more. */
-const MAX_DEFAULT_REFCOUNT_BYTES = 1024 * 1024;
-/** With small clusters four are soon full, and each time they are written there is a flush: a snapshot changes every count. */
-const MIN_DEFAULT_REFCOUNT_BYTES = 256 * 1024;
-const REFCOUNT_CLUSTERS = 4;
+/**
+ * QEMU keeps four clusters, and writes them as it needs room. Here there is a flush each time: a snapshot, which changes every count, of
+ * ten gigabytes in clusters of 16 KiB has none with this much (half of a cache may be waiting to be written).
+ */
+const DEFAULT_REFCOUNT_BYTES = 4 * 1024 * 1024;
+/** Of a size that is given for both caches, refcounts get a quarter at most: tables are on the path of every request. */
+const REFCOUNT_SHARE = 4;
 /** Changing a slice and what belongs to it takes a few; half of a cache may be waiting to be written. */
 const MIN_SLICES = 8;
 /** A cache that no browser tab could hold is a mistake of the caller's. */
@@ -63,7 +65,7 @@ export function cacheSizes(options: OpenOptions, header: Qcow2Header): CacheSize
       `L2 cache entry size must be a power of two between 512 and the cluster size (${clusterSize}), not ${sliceBytes}`,
     );
   }
-  const { l2Bytes, refcountBytes } = cacheBytes(options, clusterSize);
+  const { l2Bytes, refcountBytes } = cacheBytes(options);
   const refcountSliceBytes = Math.min(clusterSize, DEFAULT_SLICE_BYTES);
   const neededL2 = Math.ceil(header.size / (clusterSize * (sliceBytes / l2EntryLengthOf(header))));
   return {
@@ -75,7 +77,7 @@ export function cacheSizes(options: OpenOptions, header: Qcow2Header): CacheSize
   };
 }
 
-function cacheBytes(options: OpenOptions, clusterSize: number): { l2Bytes: number; refcountBytes: number } {
+function cacheBytes(options: OpenOptions): { l2Bytes: number; refcountBytes: number } {
   const { 'cache-size': both, 'l2-cache-size': l2, 'refcount-cache-size': refcount } = options;
   for (const [name, bytes] of Object.entries({
     'cache-size': both,
@@ -86,9 +88,9 @@ function cacheBytes(options: OpenOptions, clusterSize: number): { l2Bytes: numbe
       throw new BlockError('invalid', `Option '${name}' is ${bytes} bytes; the limit is ${MAX_CACHE_BYTES}`);
     }
   }
-  const fourClusters = Math.min(REFCOUNT_CLUSTERS * clusterSize, MAX_DEFAULT_REFCOUNT_BYTES);
-  const defaultRefcount = Math.max(fourClusters, MIN_DEFAULT_REFCOUNT_BYTES);
-  if (both === undefined) return { l2Bytes: l2 ?? MAX_DEFAULT_L2_BYTES, refcountBytes: refcount ?? defaultRefcount };
+  if (both === undefined) {
+    return { l2Bytes: l2 ?? MAX_DEFAULT_L2_BYTES, refcountBytes: refcount ?? DEFAULT_REFCOUNT_BYTES };
+  }
   if (l2 !== undefined && refcount !== undefined) {
     throw new BlockError(
       'invalid',
@@ -98,7 +100,7 @@ function cacheBytes(options: OpenOptions, clusterSize: number): { l2Bytes: numbe
   if ((l2 ?? 0) > both) throw new BlockError('invalid', 'l2-cache-size may not exceed cache-size');
   if ((refcount ?? 0) > both) throw new BlockError('invalid', 'refcount-cache-size may not exceed cache-size');
   if (l2 !== undefined) return { l2Bytes: l2, refcountBytes: both - l2 };
-  const refcountBytes = refcount ?? Math.min(defaultRefcount, both);
+  const refcountBytes = refcount ?? Math.min(DEFAULT_REFCOUNT_BYTES, Math.floor(both / REFCOUNT_SHARE));
   return { l2Bytes: both - refcountBytes, refcountBytes };
 }
 
