@@ -30,11 +30,18 @@ export const nodeCompression: CompressionSet = {
   },
 };
 
-const onThread = <Options>(
-  work: (data: Uint8Array, options: Options, done: (error: Error | null, result: Buffer) => void) => void,
-  data: Uint8Array,
-  options: Options,
-): Promise<Buffer> => promisify(work)(data, options);
+/** Makes something when it is first asked for, and then gives it again. */
+function once<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => (made ??= make());
+}
+
+/** What Node does on its threads, as promises. Making such a function takes as long as decompressing a small cluster. */
+const onThread = {
+  inflateRaw: once(() => promisify<Uint8Array, ZlibOptions, Buffer>(zlib().inflateRaw)),
+  deflateRaw: once(() => promisify<Uint8Array, ZlibOptions, Buffer>(zlib().deflateRaw)),
+  zstdDecompress: once(() => promisify<Uint8Array, ZstdOptions, Buffer>(zlib().zstdDecompress)),
+};
 
 /** A stream that only lacks its end has given all that was asked of it: no error then. */
 const inflateOptions = (size: number): ZlibOptions => ({
@@ -56,8 +63,8 @@ const deflate: Compressor = {
   compress: (data) => shorter(zlib().deflateRawSync(data, deflateOptions(data.length)), data),
   threads: {
     decompress: (data, output) =>
-      takeLater('deflate', output, onThread(zlib().inflateRaw, data, inflateOptions(output.length))),
-    compress: async (data) => shorter(await onThread(zlib().deflateRaw, data, deflateOptions(data.length)), data),
+      takeLater('deflate', output, onThread.inflateRaw()(data, inflateOptions(output.length))),
+    compress: async (data) => shorter(await onThread.deflateRaw()(data, deflateOptions(data.length)), data),
   },
 };
 
@@ -72,7 +79,7 @@ const zstd: Compressor = {
   threads: {
     async decompress(data, output) {
       const frame = exactFrame(data, output.length);
-      await takeLater('zstd', output, onThread(zlib().zstdDecompress, frame, zstdOptions(output.length)));
+      await takeLater('zstd', output, onThread.zstdDecompress()(frame, zstdOptions(output.length)));
     },
     // At once: what Node does to hand a cluster over takes longer than zstd does. `npm run bench -- compress`
     compress: (data) => Promise.resolve(zstd.compress(data)),
