@@ -2,7 +2,7 @@ import { it } from 'vitest';
 import { runAlternatingWriters } from '../support/alternating-writers.ts';
 import { describeWithQemu } from '../support/qemu.ts';
 
-const SEEDS = 30;
+const SEEDS = 15;
 
 describeWithQemu('qcow2 images with all features', () => {
   it('two writers take turns, many seeds', async () => {
