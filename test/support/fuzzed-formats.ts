@@ -114,7 +114,7 @@ function boundIterations(image: ImageBytes): void {
   }
 }
 
-const DMG_KINDS: readonly BuiltKind[] = ['zlib', 'adc', 'lzfse', 'raw', 'zero'];
+const DMG_KINDS: readonly BuiltKind[] = ['zlib', 'adc', 'lzfse', 'lzma', 'raw', 'zero'];
 
 async function dmgSample(random: Random): Promise<Uint8Array> {
   const chunks = Array.from({ length: random.between(3, 8) }, (_, index) => {
