@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, requireGuest, test } from './support/fixtures.ts';
+import { qemuImg, requireQemu } from './support/qemu.ts';
 import { bootGrubWithFolder, makeFolder, PROMPT, readyGrub } from './support/papers.ts';
 
 // Emulated machines on a busy machine take their time.
@@ -32,6 +33,19 @@ test('a guest reads the folder on its second disk', async ({ spindle, folder, pa
   await expect(page.getByTestId('library-disk').filter({ hasText: 'GRUB shell' })).toContainText(
     'with papers as second disk',
   );
+});
+
+test('an image in a folder is opened with what is beside it', async ({ spindle, folder, page }) => {
+  requireQemu();
+  const path = join(folder, 'machine');
+  mkdirSync(path);
+  qemuImg('create', '-f', 'vmdk', '-o', 'subformat=twoGbMaxExtentSparse', join(path, 'disk.vmdk'), '64M');
+  await spindle.open();
+  await spindle.chooseFolder(path);
+  await expect(page.getByTestId('images-inside')).toContainText('There is a disk image in it');
+  await page.getByRole('button', { name: 'Open disk.vmdk' }).click();
+  await expect(page.getByTestId('format')).toHaveText('vmdk');
+  await expect(page.getByTestId('chain')).toContainText('in 1 file beside it');
 });
 
 test('a folder with nothing in it is said to be empty', async ({ spindle, folder }) => {

@@ -48,6 +48,15 @@ test('keyboard, screen, pause and reset', async ({ spindle, page }) => {
   await expect(page.getByTestId('machine-state')).toHaveText('Running');
   await page.getByTestId('reset').click();
   await terminal.until('CD-READY');
+
+  // What is dropped by mistake does not switch it off.
+  await page.evaluate(() => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File(['x'], 'x.img'));
+    document.body.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
+  });
+  await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
+  await expect(page.getByTestId('machine-state')).toHaveText('Running');
 });
 
 test('the page works without demo images', async ({ spindle, page }) => {

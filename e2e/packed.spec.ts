@@ -3,12 +3,11 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { chromium } from '@playwright/test';
-import { chromiumArguments, chromiumPath } from '../scripts/chromium.ts';
 import { makeZip } from '../test/support/zip-builder.ts';
 import { expect, test } from './support/fixtures.ts';
 import { qemuImg, qemuIo, requireQemu } from './support/qemu.ts';
-import { SpindlePage } from './support/spindle-page.ts';
+import { limitRoom, withProfile } from './support/profile.ts';
+import type { SpindlePage } from './support/spindle-page.ts';
 
 /** A qcow2 with a mebibyte of data. */
 function makeImage(folder: string): string {
@@ -156,30 +155,17 @@ test('unpacking is stopped, and nothing is kept', async ({ spindle, server, page
 });
 
 test('an image that has no room is told so', async ({ folder, baseURL }) => {
-  // A window with a profile on disk: the runner's own keep their files in memory, and no quota holds there.
-  const context = await chromium.launchPersistentContext(join(folder, 'profile'), {
-    executablePath: chromiumPath,
-    args: chromiumArguments,
-    ...(baseURL === undefined ? {} : { baseURL }),
-  });
-  try {
-    const path = join(folder, 'large.img.gz');
-    writeFileSync(path, gzipSync(Buffer.alloc(8 * 2 ** 20, 'much of it '), { level: 1 }));
-    const page = await context.newPage();
-    const spindle = new SpindlePage(page);
+  const path = join(folder, 'large.img.gz');
+  writeFileSync(path, gzipSync(Buffer.alloc(8 * 2 ** 20, 'much of it '), { level: 1 }));
+  await withProfile(folder, baseURL, async (spindle) => {
+    const { page } = spindle;
     await spindle.open();
     await spindle.start.waitFor();
-    const session = await context.newCDPSession(page);
-    const { origin } = new URL(page.url());
-    const { usage = 0 } = await page.evaluate(() => navigator.storage.estimate());
-    await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: usage + 3 * 2 ** 20 });
+    await limitRoom(page, 3 * 2 ** 20);
     await spindle.choose(path);
     await page.getByTestId('unpack-start').click();
     await expect(spindle.error).toHaveAttribute('data-kind', 'no-space');
     await expect(spindle.error).toContainText('large.img does not fit into the space that this browser gives the page');
     expect(await unpackedNames(spindle)).toEqual([]);
-    expect(spindle.pageErrors).toEqual([]);
-  } finally {
-    await context.close();
-  }
+  });
 });

@@ -1,10 +1,9 @@
 /** States of the page that a person meets rarely: no storage, no space, a damaged disk, odd media. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { chromium } from '@playwright/test';
-import { chromiumArguments, chromiumPath } from '../scripts/chromium.ts';
 import { expect, requireGuest, test } from './support/fixtures.ts';
-import { SpindlePage } from './support/spindle-page.ts';
+import { limitRoom, withProfile } from './support/profile.ts';
+import type { SpindlePage } from './support/spindle-page.ts';
 
 // Emulated machines on a busy machine take their time.
 test.describe.configure({ timeout: 180_000 });
@@ -84,29 +83,16 @@ test('a window that keeps nothing says so, and still looks inside and boots CDs'
 
 test('a full disk stops the machine, and Resume goes on once there is space', async ({ folder, baseURL }) => {
   await requireGuest('grub'); // and with it the BIOS
-  // A window with a profile on disk: the runner's own keep their files in memory, and no quota holds there.
-  const context = await chromium.launchPersistentContext(join(folder, 'profile'), {
-    executablePath: chromiumPath,
-    args: chromiumArguments,
-    ...(baseURL === undefined ? {} : { baseURL }),
-  });
-  try {
-    const path = join(folder, 'writer.img');
-    writeFileSync(path, writingDisk(32 * 2 ** 20));
-    await fillAndResume(new SpindlePage(await context.newPage()), path);
-  } finally {
-    await context.close();
-  }
+  const path = join(folder, 'writer.img');
+  writeFileSync(path, writingDisk(32 * 2 ** 20));
+  await withProfile(folder, baseURL, (spindle) => fillAndResume(spindle, path));
 });
 
 async function fillAndResume(spindle: SpindlePage, path: string): Promise<void> {
   const { page } = spindle;
   await spindle.open();
   await spindle.choose(path);
-  const session = await page.context().newCDPSession(page);
-  const { origin } = new URL(page.url());
-  const { usage = 0 } = await page.evaluate(() => navigator.storage.estimate());
-  await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: usage + 3 * 2 ** 20 });
+  const giveRoom = await limitRoom(page, 3 * 2 ** 20);
   await spindle.boot();
 
   await expect(page.getByTestId('machine-state')).toHaveText('Stopped by a disk error', { timeout: 60_000 });
@@ -114,7 +100,7 @@ async function fillAndResume(spindle: SpindlePage, path: string): Promise<void> 
   await expect(spindle.error).toContainText('Free some space');
   expect(await spindle.terminal().text()).not.toContain('#');
 
-  await session.send('Storage.overrideQuotaForOrigin', { origin });
+  await giveRoom();
   await page.getByTestId('resume').click();
   await expect(page.getByTestId('machine-state')).toHaveText('Running');
   expect(await spindle.terminal().until('#')).toBe(`${'.'.repeat(256)}#`);

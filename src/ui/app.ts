@@ -3,7 +3,7 @@ import type { Archive, Disk, Spindle } from '../client/index.ts';
 import { BlockError } from '../block/error.ts';
 import { Asking } from './asking.ts';
 import { knownChain, type Chain } from './images/chain.ts';
-import { folderOfChosen, readFolder, type GivenFolder } from './images/folder.ts';
+import { filesAround, folderOfChosen, readFolder, type FileInside, type GivenFolder } from './images/folder.ts';
 import { diskOptions, isFolderDisk, overlaySource, type Library, type StoredDisk } from './images/library.ts';
 import { openChain, openingOf, openingOfSources, type Opening } from './images/opening.ts';
 import { protocolOptions, sourceName, type Source } from './images/source.ts';
@@ -103,6 +103,7 @@ export class App {
   // ── Opening ──
 
   async openDropped(dropped: Dropped): Promise<void> {
+    if (!(await this.#mayLeaveMachine())) return;
     if (dropped.files !== undefined) return this.openFiles(dropped.files);
     const abort = new AbortController();
     await this.#stage.guarded('Reading the folder', async (turn) => {
@@ -122,19 +123,40 @@ export class App {
     });
   }
 
+  /** Something is dropped easily where it was not meant: a machine that runs is not switched off by that alone. */
+  async #mayLeaveMachine(): Promise<boolean> {
+    const { running } = this.#machines;
+    if (running === undefined) return true;
+    return confirmLoss(
+      `Power off ${running} and open what you dropped?`,
+      'The machine is switched off without being asked. What it wrote to its disk is kept.',
+      'Power off and open',
+    );
+  }
+
   async openChosenFolder(files: readonly File[]): Promise<void> {
     await this.#stage.guarded('Reading the folder', () => this.#openFolder(folderOfChosen(files)));
   }
 
   async #openFolder(folder: GivenFolder): Promise<void> {
     const source: Source = { kind: 'folder', folder };
-    this.#given.add(source);
+    this.#given.add([source]);
     await this.#inspect(openingOf(source, 'raw'));
+  }
+
+  /** Opens an image in a folder, with everything beside it at hand. */
+  async #openInside({ path, file }: FileInside, within: Source): Promise<void> {
+    if (within.kind !== 'folder') return;
+    const sources = filesAround(within.folder, path).map((each): Source => ({ kind: 'file', file: each }));
+    this.#given.add(sources);
+    const opening = openingOf({ kind: 'file', file });
+    for (const source of sources) opening.pool.add(source);
+    await this.#inspect(opening);
   }
 
   async openFiles(files: readonly File[]): Promise<void> {
     const sources = files.map((file): Source => ({ kind: 'file', file }));
-    this.#given.add(...sources);
+    this.#given.add(sources);
     await this.#openSources(sources);
   }
 
@@ -230,7 +252,7 @@ export class App {
           ),
         choose: (files) => {
           const chosen = files.map((file): Source => ({ kind: 'file', file }));
-          this.#given.add(...chosen);
+          this.#given.add(chosen);
           for (const source of chosen) opening.pool.add(source);
           // One for one is meant, whatever it is called.
           if (missing!.files.length === 1) opening.pool.answer(missing!.files[0]!.reference, chosen[0]!);
@@ -241,6 +263,7 @@ export class App {
           begin(this.#inspect(opening));
         },
         withoutBase: () => begin(this.#inspect(opening, true)),
+        openInside: (image) => begin(this.#openInside(image, top)),
       });
     });
   }
@@ -283,7 +306,14 @@ export class App {
     const nothing = (): void => undefined;
     const view = new InspectorView(
       { title, chain, disk, owned },
-      { choose: nothing, allowUrl: nothing, withoutBase: nothing, back: () => begin(this.showStart()), ...actions },
+      {
+        choose: nothing,
+        allowUrl: nothing,
+        withoutBase: nothing,
+        openInside: nothing,
+        back: () => begin(this.showStart()),
+        ...actions,
+      },
     );
     this.#stage.show(view.element, `${title} – Spindle`, view);
     await view.start();

@@ -34,7 +34,7 @@ export class Asking {
     await this.#stage.leave();
     const view = askForBases(record, sources, {
       chosen: (all) => {
-        this.#given.add(...all);
+        this.#given.add(all);
         begin(this.#stage.guarded(`Opening ${record.name}`, () => go(all)));
       },
       cancel: () => begin(this.#home()),

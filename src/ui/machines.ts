@@ -55,6 +55,11 @@ export class Machines {
     return this.#view?.unflushed ?? 0;
   }
 
+  /** What the machine is called that runs, if one does. */
+  get running(): string | undefined {
+    return this.#view?.title;
+  }
+
   async flush(): Promise<void> {
     await this.#view?.flush();
   }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { BlockError } from '../../src/block/error.ts';
-import { folderOfChosen, folderWords, readFolder } from '../../src/ui/images/folder.ts';
+import { filesAround, folderOfChosen, folderWords, imagesIn, readFolder } from '../../src/ui/images/folder.ts';
 
 type Tree = { readonly [name: string]: Tree | string | undefined };
 
@@ -76,5 +76,26 @@ describe('a folder that was dropped', () => {
     const abort = new AbortController();
     const stopped = readFolder([entryOf('docs', { a: '1', b: '2', c: '3' })], abort.signal, () => abort.abort());
     await expect(stopped).rejects.toMatchObject({ kind: 'aborted' } satisfies Partial<BlockError>);
+  });
+});
+
+describe('images in a folder', () => {
+  it('are known by their names, without the parts that others lead to', async () => {
+    const folder = await read(
+      entryOf('vm', {
+        'a.vmdk': '',
+        'a-s001.vmdk': '',
+        'a-flat.vmdk': '',
+        'log.txt': '',
+        old: { 'a.vmdk': '', 'b.qcow2': '' },
+      }),
+    );
+    expect(imagesIn(folder).map(({ path }) => path)).toEqual(['a.vmdk', 'old/a.vmdk', 'old/b.qcow2']);
+    // What lies beside an image comes last, where the last of a name counts.
+    expect(filesAround(folder, 'old/b.qcow2').slice(-2)).toEqual(
+      imagesIn(folder)
+        .slice(-2)
+        .map(({ file }) => file),
+    );
   });
 });

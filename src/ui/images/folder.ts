@@ -69,6 +69,35 @@ export function folderWords({ fileCount, folderCount }: GivenFolder): string {
   return `${files} in ${count(folderCount)} ${folderCount === 1 ? 'folder' : 'folders'}`;
 }
 
+const IMAGE_NAME = /\.(qcow2?|img|raw|vmdk|vdi|vhdx?|vpc|qed|iso|dmg|hdd|hds)$/i;
+/** Extents of a VMDK: their descriptor leads to them. */
+const PART_NAME = /-(s\d{3}|f\d{3}|flat|delta|ctk)\.vmdk$/i;
+
+export interface FileInside {
+  readonly path: string;
+  readonly file: File;
+}
+
+/** Files that are disk images by their names. */
+export function imagesIn(folder: GivenFolder): FileInside[] {
+  return filesOf(folder).filter(({ file: { name } }) => IMAGE_NAME.test(name) && !PART_NAME.test(name));
+}
+
+/** All files, those in the same folder as this path last: of several with the same name they are the ones that an image there means. */
+export function filesAround(folder: GivenFolder, path: string): File[] {
+  const files = filesOf(folder);
+  const isBeside = (other: FileInside): boolean => parentOf(other.path) === parentOf(path);
+  return [...files.filter((each) => !isBeside(each)), ...files.filter(isBeside)].map(({ file }) => file);
+}
+
+function filesOf({ files }: GivenFolder): FileInside[] {
+  return files.flatMap(({ path, blob }) => (blob instanceof File ? [{ path, file: blob }] : []));
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, Math.max(0, path.lastIndexOf('/')));
+}
+
 class FolderWalk {
   readonly found = new FoundFiles();
   readonly #signal: AbortSignal;

@@ -3,6 +3,7 @@ import { DEVICE_NAMES, type Device } from '../images/device.ts';
 import type { OverlayStorage, StoredDisk } from '../images/library.ts';
 import type { StorageChoice } from '../images/storages.ts';
 import { button, h } from '../parts/dom.ts';
+import { formDialog } from '../parts/form-dialog.ts';
 import { SecondDiskField, type SecondDisk } from './second-disk.ts';
 
 const MIB = 1024 * 1024;
@@ -33,7 +34,7 @@ export interface BootForm extends Omit<BootChoice, 'second'> {
  *
  * @returns undefined when the person decided otherwise
  */
-export function askBoot(suggested: BootForm): Promise<BootChoice | undefined> {
+export async function askBoot(suggested: BootForm): Promise<BootChoice | undefined> {
   const { storages } = suggested;
   const name = h('input', {
     type: 'text',
@@ -60,56 +61,45 @@ export function askBoot(suggested: BootForm): Promise<BootChoice | undefined> {
   // What a second disk's machine writes is kept too, so there must be a place for it.
   const canKeep = storages.opfs || storages.indexeddb;
   const second = canKeep ? new SecondDiskField(suggested.seconds, suggested.lastSecond) : undefined;
-  const form: HTMLFormElement = h(
-    'form',
-    { method: 'dialog' },
-    h('h2', { id: 'boot-title' }, 'Boot'),
+  const form = (cancel: () => void): HTMLFormElement =>
     h(
-      'p',
-      { class: 'muted' },
-      'What the machine writes goes to a disk of its own, kept by this browser. The image itself is only read.',
-    ),
-    h(
-      'div',
-      { class: 'form-grid' },
-      field('Name of the disk', name),
-      field('Memory', memory),
-      field('Put it in as', device),
-    ),
-    second?.element,
-    h(
-      'details',
-      {},
-      h('summary', {}, 'Advanced'),
-      h('div', { class: 'form-grid' }, field('Keep the disk in', storage)),
-    ),
-    h(
-      'div',
-      { class: 'actions' },
-      h('button', { type: 'submit', value: 'boot', class: 'button primary', 'data-testid': 'boot-start' }, 'Boot'),
-      button('Cancel', () => dialog.close('')),
-    ),
-  );
-  const dialog: HTMLDialogElement = h(
-    'dialog',
-    { 'aria-labelledby': 'boot-title', 'data-testid': 'boot-dialog' },
-    form,
-  );
-  document.body.append(dialog);
-  dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.addEventListener('close', () => {
-      dialog.remove();
-      const choice: BootChoice = {
-        name: name.value.trim(),
-        device: device.value as Device,
-        memory: Number(memory.value),
-        storage: storage.value as OverlayStorage,
-        second: second?.chosen,
-      };
-      resolve(dialog.returnValue === 'boot' ? choice : undefined);
-    });
-  });
+      'form',
+      { method: 'dialog' },
+      h('h2', { id: 'boot-title' }, 'Boot'),
+      h(
+        'p',
+        { class: 'muted' },
+        'What the machine writes goes to a disk of its own, kept by this browser. The image itself is only read.',
+      ),
+      h(
+        'div',
+        { class: 'form-grid' },
+        field('Name of the disk', name),
+        field('Memory', memory),
+        field('Put it in as', device),
+      ),
+      second?.element,
+      h(
+        'details',
+        {},
+        h('summary', {}, 'Advanced'),
+        h('div', { class: 'form-grid' }, field('Keep the disk in', storage)),
+      ),
+      h(
+        'div',
+        { class: 'actions' },
+        h('button', { type: 'submit', value: 'boot', class: 'button primary', 'data-testid': 'boot-start' }, 'Boot'),
+        button('Cancel', cancel),
+      ),
+    );
+  if ((await formDialog('boot-title', 'boot-dialog', form)) !== 'boot') return undefined;
+  return {
+    name: name.value.trim(),
+    device: device.value as Device,
+    memory: Number(memory.value),
+    storage: storage.value as OverlayStorage,
+    second: second?.chosen,
+  };
 }
 
 function select(testId: string, options: readonly (readonly [string, string])[], chosen: string): HTMLSelectElement {

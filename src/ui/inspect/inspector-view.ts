@@ -1,13 +1,14 @@
 /** An image, looked into: facts, chain, map, check, download. */
 import type { Disk } from '../../client/index.ts';
 import type { Chain } from '../images/chain.ts';
+import { imagesIn, type FileInside } from '../images/folder.ts';
 import { button, h } from '../parts/dom.ts';
 import { chainPanel, formatWord, missingNotice, type ChainActions } from './chain-panel.ts';
 import { CheckPanel } from './check-panel.ts';
 import { DownloadPanel } from './download-panel.ts';
 import { bitmapsTable } from './bitmaps-table.ts';
 import { factsList, factsOf, folderFacts } from './facts.ts';
-import { unreadableNotice } from './unreadable.ts';
+import { imagesNotice, unreadableNotice } from './folder-notices.ts';
 import { MapPanel } from './map-panel.ts';
 import { SnapshotsPanel } from '../snapshots/snapshots-panel.ts';
 import { StatsPanel } from './stats-panel.ts';
@@ -15,6 +16,8 @@ import { StatsPanel } from './stats-panel.ts';
 export interface InspectorActions extends ChainActions {
   back(): void;
   boot(): void;
+  /** Opens an image that lies in the folder that is shown. */
+  openInside(image: FileInside): void;
 }
 
 export interface InspectorInput {
@@ -37,6 +40,7 @@ export class InspectorView {
     this.#disk = disk;
     const top = chain.layers[0]!;
     const folder = top.source.kind === 'folder' ? top.source.folder : undefined;
+    const inside = folder === undefined ? [] : imagesIn(folder);
     this.#download = new DownloadPanel(title, { begin: () => undefined, end: () => undefined });
     this.#download.setDisk(disk);
     this.#map =
@@ -75,6 +79,7 @@ export class InspectorView {
         ),
       ),
       folder !== undefined && folder.unreadable.count > 0 && unreadableNotice(folder.unreadable),
+      inside.length > 0 && imagesNotice(inside, (image) => actions.openInside(image)),
       chain.missing !== undefined && missingNotice(chain.missing, actions),
       h(
         'div',

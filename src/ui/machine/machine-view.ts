@@ -176,6 +176,10 @@ export class MachineView {
     await this.#snapshots.read();
   }
 
+  get title(): string {
+    return this.#request.title;
+  }
+
   get unflushed(): number {
     return this.#machine?.unflushed ?? 0;
   }

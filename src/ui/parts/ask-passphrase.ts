@@ -1,12 +1,13 @@
 /** Asks for the passphrase of an encrypted image. */
 import { button, h } from './dom.ts';
+import { formDialog } from './form-dialog.ts';
 
 /**
  * @param name of the image
  * @param wrong what was typed before does not open it
  * @returns undefined when the person decided otherwise
  */
-export function askPassphrase(name: string, wrong: boolean): Promise<string | undefined> {
+export async function askPassphrase(name: string, wrong: boolean): Promise<string | undefined> {
   const input = h('input', {
     type: 'password',
     name: 'passphrase',
@@ -16,42 +17,36 @@ export function askPassphrase(name: string, wrong: boolean): Promise<string | un
     'aria-label': `Passphrase of ${name}`,
     'data-testid': 'passphrase',
   });
-  const form: HTMLFormElement = h(
-    'form',
-    { method: 'dialog' },
-    h('h2', { id: 'passphrase-title' }, `${name} is encrypted`),
-    wrong
-      ? h(
-          'p',
-          { class: 'notice error', role: 'alert', 'data-testid': 'passphrase-wrong' },
-          'That passphrase does not open it. Mind capital letters and the layout of the keyboard.',
-        )
-      : h(
-          'p',
-          { class: 'muted' },
-          'Its passphrase is kept in the memory of this tab only. What a machine writes over the image is kept unencrypted.',
-        ),
-    h('div', { class: 'form-grid' }, h('label', { class: 'field' }, h('span', {}, 'Passphrase'), input)),
+  const form = (cancel: () => void): HTMLFormElement =>
     h(
-      'div',
-      { class: 'actions' },
-      h('button', { type: 'submit', value: 'open', class: 'button primary', 'data-testid': 'passphrase-open' }, 'Open'),
-      button('Cancel', () => dialog.close('')),
-    ),
-  );
-  const dialog: HTMLDialogElement = h(
-    'dialog',
-    { 'aria-labelledby': 'passphrase-title', 'data-testid': 'passphrase-dialog' },
-    form,
-  );
-  document.body.append(dialog);
-  dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.addEventListener('close', () => {
-      const typed = input.value;
-      input.value = '';
-      dialog.remove();
-      resolve(dialog.returnValue === 'open' ? typed : undefined);
-    });
-  });
+      'form',
+      { method: 'dialog' },
+      h('h2', { id: 'passphrase-title' }, `${name} is encrypted`),
+      wrong
+        ? h(
+            'p',
+            { class: 'notice error', role: 'alert', 'data-testid': 'passphrase-wrong' },
+            'That passphrase does not open it. Mind capital letters and the layout of the keyboard.',
+          )
+        : h(
+            'p',
+            { class: 'muted' },
+            'Its passphrase is kept in the memory of this tab only. What a machine writes over the image is kept unencrypted.',
+          ),
+      h('div', { class: 'form-grid' }, h('label', { class: 'field' }, h('span', {}, 'Passphrase'), input)),
+      h(
+        'div',
+        { class: 'actions' },
+        h(
+          'button',
+          { type: 'submit', value: 'open', class: 'button primary', 'data-testid': 'passphrase-open' },
+          'Open',
+        ),
+        button('Cancel', cancel),
+      ),
+    );
+  const answer = await formDialog('passphrase-title', 'passphrase-dialog', form);
+  const typed = input.value;
+  input.value = '';
+  return answer === 'open' ? typed : undefined;
 }

@@ -9,11 +9,11 @@ import { plural, size } from '../parts/text.ts';
 
 /** Files and folders that were given since the page was loaded: nobody is asked twice. */
 export class GivenSources {
-  readonly #sources: Source[] = [];
+  #sources: readonly Source[] = [];
 
-  add(...sources: readonly Source[]): void {
+  add(sources: readonly Source[]): void {
     const all = sources.flatMap((source) => [source, ...Object.values(source.parts ?? {})]);
-    this.#sources.unshift(...all.filter(({ kind }) => kind === 'file' || kind === 'folder'));
+    this.#sources = [...all.filter(({ kind }) => kind === 'file' || kind === 'folder'), ...this.#sources];
   }
 
   /** The one of that name and size. */
