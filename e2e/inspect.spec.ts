@@ -207,12 +207,13 @@ async function unlock(page: Page): Promise<void> {
 test('an encrypted image is shown once its passphrase is right', async ({ spindle, folder }) => {
   const path = join(folder, 'secret.qcow2');
   const secret = ['--object', 'secret,id=s,data=open sesame'];
-  const options = 'encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=100';
+  const options = 'encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10';
   qemuImg('create', ...secret, '-f', 'qcow2', '-o', options, path, '16M');
   await spindle.open();
   await spindle.drop(path);
   await unlock(spindle.page);
-  await expect(spindle.page.getByRole('heading', { name: 'secret.qcow2' })).toBeVisible();
+  // Passphrases are slow on purpose.
+  await expect(spindle.page.getByRole('heading', { name: 'secret.qcow2' })).toBeVisible({ timeout: 30_000 });
   await expect(spindle.fact('Encrypted')).toHaveText('yes');
   await expect(spindle.page.getByTestId('map-legend')).toContainText('Not allocated 16 MiB');
 });
