@@ -138,7 +138,7 @@ const SUFFIXES = 'bkmgtpe';
 export function parseSize(text: string): number | undefined {
   const hex = /^0x[0-9a-f]+$/i.test(text) ? Number(text) : undefined;
   if (hex !== undefined) return toNumber(hex);
-  const match = /^(\d+(?:\.\d+)?)([bkmgtpe])?$/i.exec(text);
+  const match = /^(\d+(?:\.\d*)?)([bkmgtpe])?$/i.exec(text);
   if (match === null) return undefined;
   const power = SUFFIXES.indexOf((match[2] ?? 'b').toLowerCase());
   const bytes = Math.trunc(Number(match[1]) * 1024 ** power);

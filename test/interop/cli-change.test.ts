@@ -21,6 +21,9 @@ const TABLE = `
   resize top.qcow2 4M => top.qcow2
   resize mid.qcow2 4M => mid.qcow2
   resize old.qcow2 4M => old.qcow2
+  resize data.qcow2 +1; resize -f raw --shrink data.raw 1000; resize -q old.qcow2 -100000; resize data.qcow2 +18446744073709551616 => data.raw
+  resize --image-opts driver=qcow2,file.filename=data.qcow2,read-only=on 4M
+  resize 'json:{"driver":"qcow2","read-only":true,"file":{"driver":"file","filename":"data.qcow2"}}' 4M
   resize data.qcow2 x
   resize data.qcow2 -x
   resize data.qcow2

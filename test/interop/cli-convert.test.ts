@@ -48,6 +48,8 @@ const TABLE = `
   convert -c -O qcow2 -o compression_type=zstd,cluster_size=4k top.qcow2 x.qcow2 => x.qcow2
   convert -c -W -m 4 -O qcow2 -o compression_type=zlib packed.qcow2 x.qcow2 => x.qcow2
   convert -c -O qcow2 -B base.qcow2 -F qcow2 mid.qcow2 x.qcow2 => x.qcow2
+  convert -n -o cluster_size=4k -O qcow2 data.raw base.qcow2; convert -O qcow2 -B base.qcow2 -F qcow2 data.raw data.raw y
+  convert --bitmaps -O raw data.qcow2 y; convert --bitmaps -O qcow2 data.raw y; convert -n --bitmaps -O raw data.qcow2 data.raw
   convert nofile x
   convert data.raw nofolder/x
   convert -O qcow2 data.raw nofolder/x

@@ -58,6 +58,11 @@ const TABLE = `
   create -q -f qcow2 --object secret,data=x x.qcow2 1M
   create -fqcow2 -qo cluster_size=64k x.qcow2 1M => x.qcow2
   create -f
+  create -f qcow2 -o ,size=1M x; create -f qcow2 -o size=1M, x; create -f qcow2 -o '' x 1M; create -f qcow2 -o = x 1M
+  create -f qcow2 x.qcow2 +1M; create -f qcow2 y.qcow2 1.M; create -f qcow2 -o size=18446744073709551616 z => x.qcow2 y.qcow2
+  create -f raw -o nocow=off,extent_size_hint=1M,preallocation=off x.raw 1M => x.raw
+  create -f vdi -o preallocation=falloc,nocow=on x.vdi 1M => x.vdi
+  create -f vhdx -o preallocation=x y 1M; create -f vpc y 65T; create -f qcow2 -o compression_type=lz y 1M
   create -Z x 1M
   create --nonsense x 1M
   foo

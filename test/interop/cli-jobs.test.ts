@@ -46,6 +46,8 @@ const TABLE = `
   snapshot -c one data.qcow2; snapshot -l data.qcow2; info data.qcow2; info --output=json data.qcow2 => data.qcow2
   snapshot -c one data.qcow2; snapshot -c two data.qcow2; snapshot -d one data.qcow2; snapshot -l data.qcow2; snapshot -a two data.qcow2 => data.qcow2
   snapshot -c one data.qcow2; convert -l one -O qcow2 data.qcow2 x.qcow2; convert -l snapshot.name=one data.qcow2 x.raw; convert -l snapshot.id=1 data.qcow2 y.raw => x.qcow2 x.raw y.raw
+  snapshot -c one data.qcow2; snapshot -d 1 data.qcow2; snapshot -d '' data.qcow2; snapshot -a 1 data.qcow2 => data.qcow2
+  snapshot -d nope data.raw; snapshot -a nope --image-opts driver=raw,file.filename=data.raw; snapshot -l ''
   snapshot -a nope data.qcow2
   snapshot -d nope data.qcow2
   snapshot -d s1 -a s1 data.qcow2
@@ -83,6 +85,8 @@ const TABLE = `
   amend -o cluster_size=4k data.qcow2
   amend -o backing_file=base.qcow2,backing_fmt=qcow2 data.qcow2
   amend -f raw -o size=1 data.raw
+  amend -o size=x data.qcow2; amend -o compat=x data.qcow2; amend -o lazy_refcounts=x data.qcow2; amend -o ,size=4M data.qcow2
+  commit -b data.raw -f raw data.raw; rebase -b '' -f raw data.raw; rebase -u -b '' -f raw data.raw
   amend -o help -f raw
   amend -o help
   amend -t foo -o size=1 data.qcow2

@@ -22,6 +22,8 @@ const TABLE = `
   check -T foo data.qcow2
   check -T none data.qcow2
   check orphan.qcow2
+  check -U -r all data.qcow2; check -q --output=json data.qcow2; check --output; check --output=xml data.qcow2
+  check --output=json --image-opts driver=qcow2,file.filename=data.qcow2; check --output=json ./data.qcow2
   check nofile
   check -f qcow2 data.raw
   check -U data.qcow2
@@ -81,6 +83,7 @@ const TABLE = `
   measure nofile
   measure -f qcow2 --size 1G
   measure a b
+  measure --size +1M; measure --size 1.; measure --size ' 1M'; measure --size '1M '; measure --size .5M; measure -O qcow2 -o size --size 1M
   compare data.raw data.qcow2
   compare data.qcow2 data.raw
   compare -f raw -F qcow2 data.raw data.qcow2

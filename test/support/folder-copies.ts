@@ -30,3 +30,13 @@ function isFresh(original: string, copy: string, name: string): boolean {
 function sameShape(one: { size: number; mode: number }, other: { size: number; mode: number }): boolean {
   return one.size === other.size && one.mode === other.mode;
 }
+
+/** Names of files that were changed in a copy since it was refreshed, or made, or removed. */
+export function changedFiles(original: string, copy: string): string[] {
+  const names = new Set([...readdirSync(original), ...readdirSync(copy)]);
+  const isThere = (folder: string, name: string) =>
+    lstatSync(join(folder, name), { throwIfNoEntry: false }) !== undefined;
+  return [...names].filter(
+    (name) => !isThere(original, name) || !isThere(copy, name) || !isFresh(original, copy, name),
+  );
+}

@@ -6,12 +6,12 @@ import { asksForHelp, parseKeyValues } from '../shared/key-values.ts';
 import { ProgressLine } from '../shared/progress.ts';
 import type { Session } from '../shared/session.ts';
 import { requestMessage } from '../shared/words.ts';
-import { COMMON_LONG, onlyImage, targetCache, type Command } from './command.ts';
+import { COMMON_LONG, onlyImage, optionLists, targetCache, type Command } from './command.ts';
 
 export const amend: Command = {
   options: { short: 'ho:f:t:pq', long: { ...COMMON_LONG, force: 'force' } },
   async run(session, given) {
-    const texts = given.values('o');
+    const texts = optionLists(given);
     if (texts.length === 0) throw usageError('Must specify options (-o)');
     const format = given.value('f');
     if (format !== undefined && texts.some(asksForHelp)) return showOptions(session, format);

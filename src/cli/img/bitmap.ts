@@ -89,6 +89,10 @@ async function change(
     await startAsync(changeBitmap(session.graph, disk.node, name, actions));
   } catch (error) {
     if (!(error instanceof BlockError) || error.kind === 'internal') throw error;
-    throw new Failure(error.message.replace(NOT_KEPT, '$1$2: Operation not supported'));
+    throw new Failure(
+      error.message
+        .replace(NOT_KEPT, '$1$2: Operation not supported')
+        .replace(/(Granularity must be power of 2 and at least 512), and .*/, '$1'),
+    );
   }
 }

@@ -2,7 +2,6 @@
 import {
   BlockError,
   checkImage,
-  fileOf,
   startAsync,
   type BlockBackend,
   type CheckFix,
@@ -28,8 +27,8 @@ export const check: Command = {
   },
   async run(session, given) {
     const fix = repairOf(given.value('r'));
-    const json = wantsJson(given);
     const image = onlyImage(given);
+    const json = wantsJson(given);
     sourceCache(given);
     const quiet = given.has('q');
     const disk = await session.open(image, { readOnly: fix === 'none', check: true, forceShare: given.has('U') });
@@ -37,7 +36,6 @@ export const check: Command = {
     const repaired = first.leaksFixed > 0 || first.corruptionsFixed > 0;
     if (repaired && !json && !quiet) session.out(repairText(first));
     const last = repaired ? await runCheck(session, disk, 'none') : first;
-    const filename = fileOf(disk.node)?.filename ?? image.name;
     const format = disk.node.driver.name;
     const result = {
       ...last,
@@ -47,8 +45,9 @@ export const check: Command = {
       ...(NO_COUNTS.has(format) ? { totalClusters: 0, allocatedClusters: 0, fragmentedClusters: 0 } : {}),
     };
     await session.close(disk);
-    if (json) session.out(`${prettyJson(jsonResult(result, filename, format))}\n`);
-    else if (!quiet) session.out(humanResult(result));
+    if (!quiet) {
+      session.out(json ? `${prettyJson(jsonResult(result, image.name, format))}\n` : humanResult(result));
+    }
     if (result.checkErrors > 0) throw new Failure('Check failed');
     return result.corruptions > 0 ? 2 : result.leaks > 0 ? 3 : 0;
   },

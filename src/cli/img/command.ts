@@ -18,6 +18,14 @@ export interface Command {
 /** Long options that several commands have, with their keys. */
 export const COMMON_LONG = { help: 'h', object: 'object:', 'image-opts': 'image-opts' } as const;
 
+/** All `-o`. @throws Failure for one that begins or ends with a comma: joined to others it would be a part of their values */
+export function optionLists(given: Given): string[] {
+  const texts = given.values('o');
+  const wrong = texts.find((text) => !/^[^,]/.test(text) || /,*$/.exec(text)![0].length % 2 === 1);
+  if (wrong !== undefined) throw new Failure(`Invalid option list: ${wrong}`);
+  return texts;
+}
+
 /** `--output`: whether JSON is wanted. @throws Failure */
 export function wantsJson(given: Given): boolean {
   const output = given.value('output') ?? 'human';

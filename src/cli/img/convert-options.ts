@@ -83,6 +83,7 @@ function refuseContradictions(given: Given): void {
   const refused: readonly (readonly [boolean, string])[] = [
     [given.has('target-image-opts') && given.has('O'), '--image-opts and --format are mutually exclusive'],
     [given.has('target-image-opts') && !given.has('n'), '--target-image-opts requires use of -n flag'],
+    [given.has('n') && given.has('o'), '-o has no effect when skipping image creation'],
     [given.has('skip-broken-bitmaps') && !given.has('bitmaps'), 'Use of --skip-broken-bitmaps requires --bitmaps'],
     [given.has('target-is-zero') && !given.has('n'), '--target-is-zero requires use of -n flag'],
     [given.has('C') && given.has('S'), 'Cannot enable copy offloading when -S is used'],

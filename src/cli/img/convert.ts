@@ -17,21 +17,28 @@ import { Pacer } from '../shared/pacer.ts';
 import { ProgressLine } from '../shared/progress.ts';
 import type { Session } from '../shared/session.ts';
 import { createMessage, requestMessage } from '../shared/words.ts';
-import { imageNamed, loadSnapshot, type Command } from './command.ts';
+import { imageNamed, loadSnapshot, optionLists, type Command } from './command.ts';
 import { convertSpecs, readConvertRequest, type ConvertRequest } from './convert-options.ts';
 import { makeImage } from './create.ts';
 
 export const convert: Command = {
   options: convertSpecs,
   async run(session, given) {
-    const texts = given.values('o');
+    const texts = optionLists(given);
     if (texts.some(asksForHelp)) {
       const format = formatNamed(session.graph.drivers, given.value('O') ?? 'raw');
       session.out(createHelp(format, given.operands.length > 0));
       return 0;
     }
     const request = readConvertRequest(given);
+    if (given.has('B') && request.sources.length > 1) {
+      throw new Failure('Having a backing file for the target makes no sense when concatenating multiple input images');
+    }
     const sources = await openSources(session, given, request);
+    if (given.has('bitmaps')) {
+      const skipBroken = given.has('skip-broken-bitmaps');
+      await startAsync(checkBitmapsToCopy(sources[0]!.node, { skipBroken }));
+    }
     const progress = new ProgressLine(session.terminal, given.has('p') && !given.has('q'));
     try {
       if (request.existing) await intoExisting(session, given, request, sources, progress);
@@ -196,7 +203,6 @@ async function fill(
   { progress, isZero }: { readonly progress: ProgressLine; readonly isZero: boolean },
 ): Promise<void> {
   const skipBroken = given.has('skip-broken-bitmaps');
-  if (given.has('bitmaps')) await startAsync(checkBitmapsToCopy(sources[0]!.node, { skipBroken }));
   const onBacking = given.has('B');
   const pacer = request.rate > 0 ? new Pacer(request.rate, session.terminal.signal) : undefined;
   try {

@@ -25,7 +25,7 @@ const PRINTED: Readonly<Record<string, Readonly<Record<string, string | undefine
     lazy_refcounts: 'off',
     refcount_bits: '16',
   },
-  raw: { size: undefined, preallocation: undefined },
+  raw: { size: undefined },
   vdi: { size: undefined, static: 'off' },
   qed: {
     size: undefined,
@@ -67,6 +67,9 @@ const PRINTED: Readonly<Record<string, Readonly<Record<string, string | undefine
   },
 };
 
+/** Options that any file has stand behind those of the format. */
+const OF_THE_FILE = ['nocow', 'preallocation', 'extent_size_hint'];
+
 /** @param options as they were given, sizes and numbers as numbers */
 export function formattingLine(
   filename: string,
@@ -74,7 +77,7 @@ export function formattingLine(
   options: Readonly<Record<string, string | number>>,
 ): string {
   const defaults = PRINTED[format] ?? {};
-  const names = new Set([...Object.keys(defaults), ...Object.keys(options)]);
+  const names = new Set([...Object.keys(defaults), ...OF_THE_FILE, ...Object.keys(options)]);
   const parts = [...names].flatMap((name) => {
     const value = options[name] ?? defaults[name];
     return value === undefined ? [] : [` ${name}=${String(value).replaceAll(',', ',,')}`];

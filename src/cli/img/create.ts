@@ -14,7 +14,7 @@ import type { Session } from '../shared/session.ts';
 import { sizeArgument } from '../shared/sizes.ts';
 import { createMessage, openMessage } from '../shared/words.ts';
 import type { Given } from '../shared/arguments.ts';
-import type { Command } from './command.ts';
+import { optionLists, type Command } from './command.ts';
 import { formattingLine } from './create-line.ts';
 
 export const create: Command = {
@@ -24,7 +24,7 @@ export const create: Command = {
   },
   async run(session, given) {
     const format = given.value('f') ?? 'raw';
-    const texts = given.values('o');
+    const texts = optionLists(given);
     if (texts.some(asksForHelp)) {
       session.out(createHelp(formatNamed(session.graph.drivers, format), given.operands.length > 0));
       return 0;

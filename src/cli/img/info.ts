@@ -12,7 +12,7 @@ import { nameOfOptions } from '../shared/image-name.ts';
 import { prettyJson } from '../shared/json.ts';
 import { beside } from '../shared/paths.ts';
 import type { ImageName, Session } from '../shared/session.ts';
-import { specificLines } from '../shared/specific.ts';
+import { DRIVERS_WITHOUT_INFO, specificLines } from '../shared/specific.ts';
 import { humanSize } from '../shared/sizes.ts';
 import { snapshotList } from '../shared/snapshot-list.ts';
 import { COMMON_LONG, onlyImage, wantsJson, type Command } from './command.ts';
@@ -23,9 +23,10 @@ export const info: Command = {
     long: { ...COMMON_LONG, format: 'f:', output: 'output:', 'backing-chain': 'chain', 'force-share': 'U' },
   },
   async run(session, given) {
+    const image = onlyImage(given);
     const json = wantsJson(given);
     const chain = given.has('chain');
-    const described = await describeChain(session, onlyImage(given), { forceShare: given.has('U'), chain });
+    const described = await describeChain(session, image, { forceShare: given.has('U'), chain });
     if (!json) session.out(described.map(humanInfo).join('\n'));
     else session.out(`${prettyJson(chain ? described.map(jsonInfo) : jsonInfo(described[0]!))}\n`);
     return 0;
@@ -83,14 +84,13 @@ async function describe(session: Session, image: ImageName, forceShare: boolean)
   return {
     image,
     info: { ...(drivers.some((driver) => WITHOUT_SIZE.has(driver)) ? others : found), filename },
-    hasFlag: ![found.format, ...drivers].some((driver) => WITHOUT_FLAG.has(driver)),
+    hasFlag: ![found.format, ...drivers].some((driver) => DRIVERS_WITHOUT_INFO.has(driver)),
     snapshots,
     fullBackingFilename: backing === undefined ? undefined : beside(found.filename, backing),
   };
 }
 
-/** Drivers that qemu-img asks in vain for how an image was closed, and for how much space it takes. */
-const WITHOUT_FLAG: ReadonlySet<unknown> = new Set(['parallels', 'bochs', 'cloop', 'dmg', 'null-co', 'vvfat']);
+/** Drivers that qemu-img asks in vain for how much space an image takes. */
 const WITHOUT_SIZE: ReadonlySet<unknown> = new Set(['blkdebug', 'blkverify']);
 
 function jsonInfo({ info: found, snapshots, fullBackingFilename, hasFlag }: Described): Record<string, unknown> {

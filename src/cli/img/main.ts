@@ -103,9 +103,9 @@ function withoutStandardOptions(argv: readonly string[]): readonly string[] {
 function reportEnd(session: Session, error: unknown): number {
   if (error instanceof Failure) {
     if (error.message !== '') session.report(error.message);
+    if (error.hint !== '') session.terminal.error(error.hint);
     for (const line of error.moreMessages) session.report(line);
     if (error.pointsToHelp) session.terminal.error(`Try '${session.program} --help' for more information\n`);
-    if (error.hint !== '') session.terminal.error(error.hint);
     return error.exitCode;
   }
   if (error instanceof BlockError) {

@@ -7,7 +7,7 @@ import type { Session } from '../shared/session.ts';
 import { sizeArgument } from '../shared/sizes.ts';
 import { ownMessage } from '../shared/words.ts';
 import type { Given } from '../shared/arguments.ts';
-import { COMMON_LONG, imageNamed, loadSnapshot, wantsJson, type Command } from './command.ts';
+import { COMMON_LONG, imageNamed, loadSnapshot, optionLists, wantsJson, type Command } from './command.ts';
 
 export const measure: Command = {
   options: {
@@ -26,7 +26,7 @@ export const measure: Command = {
     if (size !== undefined && name !== undefined)
       throw new Failure('--size N cannot be used together with a filename.');
     const format = given.value('O') ?? 'raw';
-    const texts = given.values('o');
+    const texts = optionLists(given);
     const disk = name === undefined ? undefined : await openSource(session, given, name);
     const values = optionsOf(session, format, texts);
     const options = size === undefined ? values : { ...values, size };
@@ -59,7 +59,10 @@ function optionsOf(session: Session, format: string, texts: readonly string[]): 
     return formatValues(driver, createValues(driver, texts));
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    throw new Failure(error.message, { moreMessages: [`Invalid options for file format '${format}'`] });
+    throw new Failure(error.message, {
+      hint: error.hint,
+      moreMessages: [`Invalid options for file format '${format}'`],
+    });
   }
 }
 

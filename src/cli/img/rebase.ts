@@ -69,13 +69,10 @@ async function openNewBacking(session: Session, given: Given, name: string): Pro
 async function change(given: Given, disk: BlockBackend, name: string | undefined): Promise<void> {
   const format = given.value('F');
   const refused = (text: string) => new Failure(`Could not change the backing file to '${name ?? ''}': ${text}`);
-  if (name === undefined || name === '') {
-    await startAsync(setBackingFile(disk, undefined));
-    return;
-  }
-  if (format === undefined) throw refused('backing format must be specified');
+  const none = name === undefined || name === '';
+  if (!none && format === undefined) throw refused('backing format must be specified');
   try {
-    await startAsync(setBackingFile(disk, { filename: name, format }));
+    await startAsync(setBackingFile(disk, none ? undefined : { filename: name, format: format! }));
   } catch (error) {
     if (error instanceof BlockError && error.kind === 'unsupported') throw refused('Operation not supported');
     if (error instanceof BlockError && error.kind !== 'internal') throw refused(requestMessage(error));

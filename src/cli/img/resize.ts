@@ -2,10 +2,10 @@
 import type { BlockBackend, Preallocation } from '../../node/index.ts';
 import { sizeValue } from '../shared/create-options.ts';
 import { Failure, usageError } from '../shared/failure.ts';
+import { checkNewSize } from '../shared/sizes.ts';
 import { requestMessage } from '../shared/words.ts';
 import { COMMON_LONG, imageNamed, type Command } from './command.ts';
 
-const SECTOR_BYTES = 512;
 const MODES: readonly string[] = ['off', 'metadata', 'falloc', 'full'];
 const LOSS =
   "warning: Shrinking an image will delete all data beyond the shrunken image's end. " +
@@ -28,14 +28,12 @@ export const resize: Command = {
     const { sign, size } = parseSize(sizeText);
     const disk = await session.open(imageNamed(given, name, 'f'), { readOnly: false });
     const wanted = sign === 0 ? size : disk.length + sign * size;
-    if (disk.node.driver.name === 'qcow2' && wanted % SECTOR_BYTES !== 0) {
-      throw new Failure(`The new size must be a multiple of ${SECTOR_BYTES}`);
-    }
     if (wanted <= 0) throw new Failure('New image size must be positive');
     if (wanted <= disk.length && mode !== 'off') throw new Failure('Preallocation can only be used for growing images');
     if (wanted < disk.length && !given.has('shrink')) {
       throw new Failure('Use the --shrink option to perform a shrink operation.', { moreMessages: [LOSS] });
     }
+    checkNewSize(disk.node.driver.name, wanted);
     await change(disk, wanted, mode as Preallocation);
     await session.close(disk);
     if (!given.has('q')) session.out('Image resized.\n');

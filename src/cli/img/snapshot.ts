@@ -53,7 +53,7 @@ async function change(node: BlockNode, action: Exclude<Action, 'l'>, given: Give
 const NO_SNAPSHOTS = {
   a: 'Block driver does not support snapshots',
   c: '-95 (Operation not supported)',
-  d: 'Operation not supported',
+  d: 'snapshot not found',
 } as const;
 
 const VERBS = { a: 'apply', c: 'create', d: 'delete' } as const;

@@ -1,6 +1,6 @@
 /** The commands of spindle-io, and how a line becomes one. */
 import { BlockError } from '../../node/index.ts';
-import { Given, parseArguments, type ArgumentWords } from '../shared/arguments.ts';
+import { Given, parseArguments, type ArgumentWords, type ParsedArguments } from '../shared/arguments.ts';
 import { Failure } from '../shared/failure.ts';
 import { ownMessage } from '../shared/words.ts';
 import { CommandError, isMismatch, QuitRequest, UsageError, type IoCommand } from './command.ts';
@@ -16,7 +16,7 @@ const quit: IoCommand = {
   aliases: ['q'],
   usage: '',
   summary: 'ends the program',
-  words: [0, 0],
+  words: [0, -1],
   needsImage: false,
   run() {
     throw new QuitRequest();
@@ -38,8 +38,7 @@ const help: IoCommand = {
     }
     const command = findCommand(name);
     if (command === undefined) {
-      context.out(`command ${name} not found\n`);
-      return;
+      throw new CommandError(`command ${name} not found`);
     }
     context.out(`${usageLine(command)}\n${command.help === undefined ? '' : `${command.help}\n`}`);
   },
@@ -95,7 +94,7 @@ export async function runLine(context: IoContext, line: string): Promise<boolean
   }
   try {
     if (command.writes === true && context.disk.readOnly) throw new Failure('Block node is read-only');
-    const given = new Given(parseArguments({ short: command.options ?? '', long: {} }, rest, wordsOf(name)));
+    const given = new Given(readWords(command, name, rest));
     if (command.operands !== undefined && given.operands.length !== command.operands) throw new UsageError();
     await command.run(context, given);
     return true;
@@ -103,6 +102,12 @@ export async function runLine(context: IoContext, line: string): Promise<boolean
     printFailure(context, command, error);
     return false;
   }
+}
+
+/** A command without options takes words as they are, whatever they begin with. */
+function readWords({ options }: IoCommand, name: string, words: readonly string[]): ParsedArguments {
+  if (options === undefined) return { options: [], operands: words };
+  return parseArguments({ short: options, long: {} }, words, wordsOf(name));
 }
 
 function whyNot(context: IoContext, { words, needsImage }: IoCommand, name: string, count: number): string | undefined {

@@ -16,6 +16,8 @@ export class IoContext {
   readonly session: Session;
   #disk: BlockBackend | undefined;
   #request: OpenRequest | undefined;
+  /** The program's image was named by options: `open` takes none beside them. */
+  imageOpts = false;
   readonly #pending: Pending[] = [];
 
   constructor(session: Session) {

@@ -5,6 +5,8 @@ import { strerror } from '../shared/words.ts';
 import { CommandError, type IoCommand } from './command.ts';
 import { byteCount } from './numbers.ts';
 
+/** The first number that is no signal. Linux, signal(7). */
+const NO_SIGNAL = 65;
 const NO_SUCH = 'No such file or directory';
 
 export const breakCommand: IoCommand = {
@@ -93,7 +95,10 @@ export const sigraise: IoCommand = {
   words: [1, 1],
   needsImage: false,
   async run(_context, { operands: [text] }) {
-    process.kill(process.pid, byteCount(text!));
+    const signal = byteCount(text!);
+    if (signal > NO_SIGNAL) throw new CommandError(`signal argument '${text}' is too large to be a valid signal`);
+    if (signal === NO_SIGNAL) return;
+    process.kill(process.pid, signal);
     // A signal that ends the process does so before anything else is done.
     await setImmediate();
   },

@@ -2,7 +2,7 @@
 import type { Given } from '../shared/arguments.ts';
 import { Failure } from '../shared/failure.ts';
 import { parseKeyValues } from '../shared/key-values.ts';
-import { UsageError, type IoCommand } from './command.ts';
+import { CommandError, UsageError, type IoCommand } from './command.ts';
 import { checkAioMode, discardMode, requireCacheMode, type OpenRequest } from './open-image.ts';
 import { reopenRequest } from './reopen-options.ts';
 
@@ -58,6 +58,8 @@ export const open: IoCommand = {
     const path = given.operands[0];
     if (path === undefined && !given.has('o')) throw new UsageError();
     const request = openRequest(given, path, false);
+    if (given.has('o') && context.imageOpts)
+      throw new CommandError("--image-opts and 'open -o' are mutually exclusive");
     if (context.isOpen) throw new Failure("file open already, try 'help close'");
     await context.open(request);
   },

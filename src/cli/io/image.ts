@@ -1,11 +1,12 @@
 /** `alloc`, `map`, `length`, `info`, `truncate`, `flush`, `discard`, `aio_flush`: what the image is, and changes of it as a whole. */
 import { imageInfo, startAsync, topLayerHolds, type BlockNode, type Preallocation } from '../../node/index.ts';
 import { Failure } from '../shared/failure.ts';
-import { specificLines } from '../shared/specific.ts';
+import { checkNewSize } from '../shared/sizes.ts';
+import { DRIVERS_WITHOUT_INFO, specificLines } from '../shared/specific.ts';
 import { ownMessage, strerror } from '../shared/words.ts';
 import { BlockError } from '../../node/index.ts';
 import { CommandError, UsageError, type IoCommand } from './command.ts';
-import { byteCount, sizeText } from './numbers.ts';
+import { byteCount, MAX_REQUEST_BYTES, sizeText } from './numbers.ts';
 import { inDisk } from './ranges.ts';
 import { printReport, timed } from './report.ts';
 
@@ -86,6 +87,7 @@ export const info: IoCommand = {
     const node = request.copyOnRead && disk.node.below !== undefined ? disk.node.below : disk.node;
     const found = await startAsync(imageInfo(node));
     out(`format name: ${node.driver.name}\n`);
+    if (DRIVERS_WITHOUT_INFO.has(node.driver.name)) return;
     out(`cluster size: ${sizeText(found['cluster-size'] ?? 0)}\n`);
     out(
       `vm state offset: ${sizeText(machineStateOffset(found.format, disk.length, found['cluster-size'] ?? 0, found))}\n`,
@@ -125,9 +127,7 @@ export const truncate: IoCommand = {
     const preallocation = PREALLOCATION.find((known) => known === mode);
     if (preallocation === undefined) throw new Failure(`Invalid preallocation mode '${mode}'`);
     const size = byteCount(given.operands[0]!);
-    if (disk.node.driver.name !== 'raw' && size % SECTOR_BYTES !== 0) {
-      throw new Failure(`The new size must be a multiple of ${SECTOR_BYTES}`);
-    }
+    checkNewSize(disk.node.driver.name, size);
     try {
       await disk.resize(size, preallocation);
     } catch (error) {
@@ -180,7 +180,11 @@ export const discard: IoCommand = {
   async run(context, given) {
     if (given.operands.length !== 2) throw new UsageError();
     const offset = byteCount(given.operands[0]!);
-    const count = byteCount(given.operands[1]!);
+    const countText = given.operands[1]!;
+    const count = byteCount(countText);
+    if (count > MAX_REQUEST_BYTES) {
+      throw new CommandError(`length cannot exceed ${MAX_REQUEST_BYTES}, given ${countText}`);
+    }
     const { disk } = context;
     const seconds = await timed('discard', () => inDisk(context, offset, count, () => disk.discard(offset, count)));
     if (given.has('q')) return;

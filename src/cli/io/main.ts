@@ -108,6 +108,7 @@ async function run(context: IoContext, argv: readonly string[], lines: Lines): P
   if (given.operands.length > 1) throw new Usage('');
   const imageOpts = given.has('image-opts');
   if (imageOpts && given.has('f')) throw new Failure('--image-opts and -f are mutually exclusive');
+  context.imageOpts = imageOpts;
   for (const definition of given.values('object')) session.addObject(definition);
   const path = given.operands[0];
   if (path !== undefined) await context.open(openRequest(given, path, imageOpts));

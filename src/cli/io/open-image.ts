@@ -78,7 +78,7 @@ function asRequested(
   scratch: Scratch | undefined,
 ): BlockdevOptions | Promise<BlockdevOptions> {
   const options: BlockdevOptions = { discard: request.discard, ...named, ...request.options };
-  if (scratch !== undefined) return scratch.over(options);
+  if (scratch !== undefined) return scratch.over(options, request.readOnly);
   return request.copyOnRead ? { driver: 'copy-on-read', 'read-only': request.readOnly, file: options } : options;
 }
 
@@ -93,13 +93,13 @@ class Scratch {
   }
 
   /** The image itself is only read. */
-  async over(options: BlockdevOptions): Promise<BlockdevOptions> {
+  async over(options: BlockdevOptions, readOnly: boolean): Promise<BlockdevOptions> {
     const { graph } = this.#session;
-    const base = await graph.add({ ...options, 'read-only': true });
+    const base = await this.#session.addNode({ ...options, 'read-only': true });
     this.#base = base;
     const file = { driver: 'file', filename: join(this.#folder, 'overlay.qcow2') };
     await startAsync(createImage(graph, { driver: 'qcow2', file, size: base.length }));
-    return { driver: 'qcow2', file, backing: base.nodeName, 'backing-identity': 'ignore' };
+    return { driver: 'qcow2', 'read-only': readOnly, file, backing: base.nodeName, 'backing-identity': 'ignore' };
   }
 
   /** Nothing stands on the image: it is closed again. */

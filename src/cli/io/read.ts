@@ -68,7 +68,6 @@ export const read: IoCommand = {
 `,
   words: [2, -1],
   options: 'abCl:pP:qs:v',
-  operands: 2,
   needsImage: true,
   async run(context, given) {
     const lengthText = given.value('l');
@@ -76,6 +75,7 @@ export const read: IoCommand = {
     const patternText = given.value('P');
     const pattern = patternText === undefined ? undefined : patternByte(patternText);
     const from = byteCount(given.value('s') ?? '0');
+    if (given.operands.length !== 2) throw new UsageError();
     const offset = byteCount(given.operands[0]!);
     const countText = given.operands[1]!;
     const count = byteCount(countText);

@@ -80,11 +80,11 @@ export const write: IoCommand = {
 `,
   words: [2, -1],
   options: 'bcCfnpP:qs:uz',
-  operands: 2,
   needsImage: true,
   writes: true,
   async run(context, given) {
     const byte = pattern(given);
+    if (given.operands.length !== 2) throw new UsageError();
     checkOptions(given);
     const offset = byteCount(given.operands[0]!);
     const countText = given.operands[1]!;

@@ -1,4 +1,5 @@
 /** `-o`: the options of a new image, checked against what its format takes, in qemu-img's words. */
+import { BlockError } from '../../node/index.ts';
 import type { DriverSet, FormatDriver, OptionSchema, OptionSpec } from '../../node/index.ts';
 import { Failure } from './failure.ts';
 import { parseKeyValues } from './key-values.ts';
@@ -35,8 +36,12 @@ function schemaOf({ createOptions }: FormatDriver): OptionSchema {
   return { ...FILE_OPTIONS, ...createOptions };
 }
 
-/** The options that are the format's own affair. */
+/** The options that are the format's own affair. @throws BlockError for a value that a file does not take either */
 export function formatValues({ name, createOptions }: FormatDriver, values: CreateValues): CreateValues {
+  const { preallocation } = values;
+  if (preallocation !== undefined && !('preallocation' in createOptions) && !isOfFile('preallocation', preallocation)) {
+    throw new BlockError('invalid', `invalid parameter value: ${preallocation}`);
+  }
   const isOwn = (option: string, value: string | number): boolean =>
     Object.hasOwn(createOptions, option) && !(name === 'vdi' && isOfFile(option, value));
   return Object.fromEntries(Object.entries(values).filter(([option, value]) => isOwn(option, value)));

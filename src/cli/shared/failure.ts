@@ -5,7 +5,7 @@ export class Failure extends Error {
   readonly pointsToHelp: boolean;
   /** Further messages, each with the program's name before it. */
   readonly moreMessages: readonly string[];
-  /** Printed last, as it is. */
+  /** Printed behind the message, as it is. */
   readonly hint: string;
 
   constructor(

@@ -19,7 +19,7 @@ export function pairs(text: string): (readonly [name: string, value: string])[] 
     .filter((part) => part !== '')
     .map((part) => {
       const equals = part.indexOf('=');
-      if (equals === 0) throw new Failure(`Invalid parameter '${part}'`);
+      if (equals === 0) throw new Failure("Invalid parameter ''");
       if (equals > 0) return [part.slice(0, equals), part.slice(equals + 1)] as const;
       return part.startsWith('no') ? ([part.slice(2), 'off'] as const) : ([part, 'on'] as const);
     });

@@ -114,6 +114,11 @@ export class Session {
     }
   }
 
+  /** The same for options of a node, with errors as they come; who stands on it closes it. @throws BlockError */
+  addNode(options: BlockdevOptions): Promise<BlockNode> {
+    return this.graph.add(options, policy({ readOnly: true }));
+  }
+
   /** Closes an image, with everything written. @throws BlockError */
   async close(backend: BlockBackend): Promise<void> {
     this.#open.delete(backend);

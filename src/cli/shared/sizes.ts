@@ -36,7 +36,16 @@ export function readSize(text: string): number | undefined {
 
 /** Whether it is a size, if one that may be too large. */
 export function looksLikeSize(text: string): boolean {
-  return /^\s*\+?(\d+(\.\d+)?[bkmgtpe]?|0x[0-9a-f]+)$/i.test(text);
+  return /^\s*\+?(\d+(\.\d*)?[bkmgtpe]?|0x[0-9a-f]+)$/i.test(text);
+}
+
+const SECTOR_BYTES = 512;
+
+/** What formats say of a size that ends inside a sector. @throws Failure */
+export function checkNewSize(format: string, size: number): void {
+  if (size % SECTOR_BYTES === 0) return;
+  if (format === 'qcow2') throw new Failure(`The new size must be a multiple of ${SECTOR_BYTES}`);
+  if (format === 'qed') throw new Failure('Invalid image size specified');
 }
 
 const SUFFIXES = ['', 'Ki', 'Mi', 'Gi', 'Ti', 'Pi', 'Ei'];

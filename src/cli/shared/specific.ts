@@ -2,6 +2,16 @@
 import type { ImageInfo } from '../../node/index.ts';
 import { orderedEntries } from './json.ts';
 
+/** Drivers that QEMU's tools ask in vain for clusters and for how an image was closed. */
+export const DRIVERS_WITHOUT_INFO: ReadonlySet<unknown> = new Set([
+  'parallels',
+  'bochs',
+  'cloop',
+  'dmg',
+  'null-co',
+  'vvfat',
+]);
+
 /** No lines for a format that has nothing to say. */
 export function specificLines(found: ImageInfo): string[] {
   const specific = found['format-specific'];

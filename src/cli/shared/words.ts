@@ -98,6 +98,7 @@ export function openMessage(error: unknown): string {
   if (config !== undefined) return `${config}: ${system ?? SYSTEM_MESSAGES['EIO']}`;
   // A request to the file of an image passes that image on its way up.
   const belowTop = 'Could not open backing file: '.repeat(Math.max(0, op === 'read' ? via.length - 1 : via.length));
+  if (filename === '' && driver === 'file') return "The 'file' block driver requires a file name";
   if (system !== undefined) return `${belowTop}Could not open '${filename}': ${system}`;
   if (op === 'read') return `${belowTop}Could not read image: ${strerror(error)}`;
   const wrongFormat = WRONG_FORMAT[driver];
@@ -147,7 +148,7 @@ export function ownMessage(error: BlockError): string {
   if (notOneOf !== null) {
     // QEMU looks at these itself, its option parser does not.
     if (message.includes(" of format 'vmdk' ")) return `invalid parameter value: ${notOneOf[2]}`;
-    const name = notOneOf[1] === 'compat' ? 'version' : notOneOf[1];
+    const name = notOneOf[1] === 'compat' ? 'version' : notOneOf[1]!.replaceAll('_', '-');
     return `Parameter '${name}' does not accept value '${notOneOf[2]}'`;
   }
   return message;
@@ -156,6 +157,7 @@ export function ownMessage(error: BlockError): string {
 /** Why an image could not be made. */
 export function createMessage(error: BlockError, filename: string): string {
   const system = systemMessage(error);
+  if (error.message.startsWith('A VHD disk has at most ')) return "The image size is too large for file format 'vpc'";
   if (system === undefined) return ownMessage(error);
   return error.context.op === 'open' || error.context.op === 'create'
     ? `Could not create '${filename}': ${system}`
