@@ -1,3 +1,3 @@
 import { describeRandomLines } from '../support/cli-random-suite.ts';
 
-describeRandomLines('many random command lines through both tools', 7, { img: 600, io: 500 });
+describeRandomLines('many random command lines through both tools', 7, { img: 300, io: 250 });

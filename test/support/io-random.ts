@@ -74,6 +74,10 @@ function range(random: Random): string {
   return random.chance(0.02) ? offset : `${offset} ${length}`;
 }
 
+/** Of clusters that are zeroed in part, each tool has its own idea whether they are held. */
+const clusters = (random: Random): string =>
+  `${random.pick(['0', '64k', '128k', '1M'])} ${random.pick(['64k', '128k', '512k'])}`;
+
 const flag = (random: Random, chance: number, text: string): string => (random.chance(chance) ? ` ${text}` : '');
 const pattern = (random: Random, chance: number): string => flag(random, chance, `-P ${random.pick(PATTERNS)}`);
 
@@ -87,7 +91,8 @@ function write(random: Random): string {
   const flags = ['-z', '-u', '-f', '-c', '-q', '-C', '-b', '-p'].map((one) =>
     flag(random, one === '-z' ? 0.25 : 0.08, one),
   );
-  return `${random.pick(['write', 'w'])}${pattern(random, 0.5)}${flags.join('')}${flag(random, 0.05, '-s text.txt')} ${range(random)}`;
+  const where = flags.includes(' -z') ? clusters(random) : range(random);
+  return `${random.pick(['write', 'w'])}${pattern(random, 0.5)}${flags.join('')}${flag(random, 0.05, '-s text.txt')} ${where}`;
 }
 
 const vector = (random: Random): string =>
@@ -102,7 +107,9 @@ const COMMANDS: Readonly<Record<string, (random: Random) => string>> = {
     `writev${pattern(random, 0.4)}${flag(random, 0.1, '-f')}${flag(random, 0.1, '-q')} ${vector(random)}`,
   aioRead: (random) => `aio_read${pattern(random, 0.4)}${flag(random, 0.1, '-q')} ${vector(random)}`,
   aioWrite: (random) =>
-    `aio_write${pattern(random, 0.4)}${flag(random, 0.2, '-z')}${flag(random, 0.1, '-u')}${flag(random, 0.1, '-f')} ${vector(random)}`,
+    random.chance(0.2)
+      ? `aio_write -z${flag(random, 0.3, '-u')} ${clusters(random)}`
+      : `aio_write${pattern(random, 0.4)}${flag(random, 0.1, '-u')}${flag(random, 0.1, '-f')} ${vector(random)}`,
   aioFlush: () => 'aio_flush',
   flush: () => 'flush',
   discard: (random) => `discard${flag(random, 0.1, '-q')}${flag(random, 0.1, '-C')} ${range(random)}`,

@@ -31,10 +31,10 @@ export const convert: Command = {
       return 0;
     }
     const request = readConvertRequest(given);
+    const sources = await openSources(session, given, request);
     if (given.has('B') && request.sources.length > 1) {
       throw new Failure('Having a backing file for the target makes no sense when concatenating multiple input images');
     }
-    const sources = await openSources(session, given, request);
     if (given.has('bitmaps')) {
       const skipBroken = given.has('skip-broken-bitmaps');
       await startAsync(checkBitmapsToCopy(sources[0]!.node, { skipBroken }));

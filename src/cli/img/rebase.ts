@@ -68,7 +68,7 @@ async function openNewBacking(session: Session, given: Given, name: string): Pro
 
 async function change(given: Given, disk: BlockBackend, name: string | undefined): Promise<void> {
   const format = given.value('F');
-  const refused = (text: string) => new Failure(`Could not change the backing file to '${name ?? ''}': ${text}`);
+  const refused = (text: string) => new Failure(`Could not change the backing file to '${name ?? '(null)'}': ${text}`);
   const none = name === undefined || name === '';
   if (!none && format === undefined) throw refused('backing format must be specified');
   try {

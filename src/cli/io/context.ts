@@ -75,9 +75,9 @@ export class IoContext {
     const before = this.request;
     await this.close();
     try {
-      await this.open(request);
+      await this.open({ ...request, isOpenAgain: true });
     } catch (error) {
-      await this.open(before);
+      await this.open({ ...before, isOpenAgain: true });
       const prefix = openPrefix(request);
       if (!(error instanceof Failure) || !error.message.startsWith(prefix)) throw error;
       throw new Failure(error.message.slice(prefix.length));

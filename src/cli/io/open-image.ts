@@ -13,6 +13,8 @@ export interface OpenRequest {
   readonly image: ImageName;
   /** What messages call the image; none where it is named by options alone. */
   readonly shownName: string | undefined;
+  /** What was said of its format when it was opened first is not said again. */
+  readonly isOpenAgain?: boolean;
   readonly readOnly: boolean;
   readonly forceShare: boolean;
   readonly copyOnRead: boolean;
@@ -59,9 +61,8 @@ export async function openDisk(session: Session, request: OpenRequest): Promise<
   }
   const scratch = request.snapshot ? new Scratch(session) : undefined;
   try {
-    return await session.openImage(request.image, { readOnly, forceShare }, (options) =>
-      asRequested(request, options, scratch),
-    );
+    const settings = { readOnly, forceShare, guessesSilently: request.isOpenAgain === true };
+    return await session.openImage(request.image, settings, (options) => asRequested(request, options, scratch));
   } catch (error) {
     await scratch?.giveUp();
     if (isMismatch(error)) throw error;
