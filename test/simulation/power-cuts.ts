@@ -25,6 +25,8 @@ export interface PowerCutRun {
   readonly onCut?: (content: SparseBytes, what: string) => Promise<void>;
   /** Looks at every n-th position of the log only. */
   readonly stride?: number;
+  /** How many shorter workloads are tried when one fails; 0 for runs that must. */
+  readonly shrinking?: number;
 }
 
 /** @returns how many power cuts the image survived */
@@ -129,7 +131,7 @@ export async function runPowerCuts(subject: Subject, seed: number, run: PowerCut
         return true;
       }
     };
-    const shortest = await shrinkWorkload(scenario.operations, fails, 60);
+    const shortest = await shrinkWorkload(scenario.operations, fails, run.shrinking ?? 60);
     throw new Error(`${subject.name} seed ${seed}: ${String(last)}\n${describeScenario(scenario, shortest)}`, {
       cause: error,
     });
