@@ -29,6 +29,12 @@ export const LONGEST: readonly string[] = [
   'test/fuzz/formats.test.ts',
   'test/fuzz/qcow2-fuzz.test.ts',
   'test/block/protocol/http-in-browser.test.ts',
+  'test/interop/qcow2-check.test.ts',
+  'test/interop/qcow2-amend.test.ts',
+  'test/interop/formats.test.ts',
+  'test/interop/qcow2-compressed.test.ts',
+  'test/interop/cli-formats.test.ts',
+  'test/interop/qcow2-power-cut.test.ts',
 ];
 
 export default class LongestFirst extends BaseSequencer {
