@@ -8,7 +8,7 @@ import { requestBuffers, zeroRun } from './buffers.ts';
 import { blockStatus, type StatusLayer } from './status.ts';
 
 /** Data is copied in pieces of this many bytes, several at a time. */
-export const COPY_BYTES = 2 * 1024 * 1024;
+export const COPY_BYTES = 4 * 1024 * 1024;
 
 /** Where data comes from: a node. */
 export interface CopySource extends StatusLayer {

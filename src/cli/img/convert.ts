@@ -16,6 +16,7 @@ import { NewFile } from '../shared/new-file.ts';
 import { Pacer } from '../shared/pacer.ts';
 import { ProgressLine } from '../shared/progress.ts';
 import type { Session } from '../shared/session.ts';
+import { sizeThreadPool } from '../shared/thread-pool.ts';
 import { createMessage, requestMessage } from '../shared/words.ts';
 import { imageNamed, loadSnapshot, optionLists, type Command } from './command.ts';
 import { convertSpecs, readConvertRequest, type ConvertRequest } from './convert-options.ts';
@@ -31,6 +32,8 @@ export const convert: Command = {
       return 0;
     }
     const request = readConvertRequest(given);
+    // This thread writes; it has little to do where the others compress.
+    sizeThreadPool(given.has('c') ? 0 : 1);
     const sources = await openSources(session, given, request);
     if (given.has('B') && request.sources.length > 1) {
       throw new Failure('Having a backing file for the target makes no sense when concatenating multiple input images');

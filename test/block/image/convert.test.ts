@@ -76,7 +76,7 @@ describe('convert', () => {
   test('an error of the source ends it, with nothing left in flight', async () => {
     const broken = new FailingStorage(
       new SimulatedStorage({ initial: someDisk(new Random(5), 8 * MIB), random: new Random(6) }),
-      { verbs: ['read'], nth: 4, times: 1, kind: 'io' },
+      { verbs: ['read'], nth: 2, times: 1, kind: 'io' },
     );
     const graph = graphWith({ broken });
     const node = await graph.add({ driver: 'raw', file: { driver: 'given', name: 'broken' }, 'read-only': true });
@@ -88,7 +88,7 @@ describe('convert', () => {
   test('an error leaves no file of the new image behind, its external data file neither', async () => {
     const broken = new FailingStorage(new SimulatedStorage({ initial: someDisk(new Random(5), 8 * MIB) }), {
       verbs: ['read'],
-      nth: 4,
+      nth: 2,
       times: 1,
       kind: 'io',
     });

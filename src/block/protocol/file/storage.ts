@@ -63,7 +63,7 @@ export class FileStorage implements Storage {
     this.endRead(offset, buffer, done);
   }
 
-  write(offset: number, data: Uint8Array): MaybePromise<void> {
+  write(offset: number, data: Uint8Array): void {
     this.#writeNow(offset, data);
   }
 
@@ -74,19 +74,14 @@ export class FileStorage implements Storage {
         done += writeSync(descriptor, data, done, data.length - done, offset + done);
       }
     } catch (error) {
-      this.undoGrowth();
+      this.#undoGrowth(descriptor);
       throw this.failed(error, 'write', offset, data.length);
     }
-    if (data.length > 0) this.grewTo(offset + data.length);
-  }
-
-  /** Bytes up to `end` have been written. */
-  protected grewTo(end: number): void {
-    if (end > this.#length) this.#length = end;
+    if (data.length > 0 && offset + data.length > this.#length) this.#length = offset + data.length;
   }
 
   /** What lies past the end becomes a hole; what lies before it is made zero by the file system, or written. */
-  writeZeroes(offset: number, length: number, mayUnmap: boolean): MaybePromise<void> {
+  writeZeroes(offset: number, length: number, mayUnmap: boolean): void {
     const descriptor = this.writable('write zeroes');
     const end = offset + length;
     let written = Math.min(end, this.#length);
@@ -95,7 +90,7 @@ export class FileStorage implements Storage {
     for (let at = offset; at < written; at += zeroes.length) {
       this.#writeNow(at, at + zeroes.length <= written ? zeroes : zeroes.subarray(0, written - at));
     }
-    if (length > 0 && end > this.#length) this.#setLength(end);
+    if (length > 0 && end > this.#length) this.truncate(end);
   }
 
   /** Gives the space back; without the means to, nothing happens. */
@@ -112,11 +107,7 @@ export class FileStorage implements Storage {
     return { length: Math.min(inside, run.length), zero: run.hole };
   }
 
-  truncate(length: number): MaybePromise<void> {
-    this.#setLength(length);
-  }
-
-  #setLength(length: number): void {
+  truncate(length: number): void {
     const descriptor = this.writable('truncate');
     if (this.#file.fixedLength)
       throw this.failed(new Error('a device has the size that it has'), 'truncate', length, 0);
@@ -164,8 +155,7 @@ export class FileStorage implements Storage {
   }
 
   /** A failed write may have made the file longer; nobody was told of those bytes. */
-  protected undoGrowth(): void {
-    const descriptor = this.#descriptor;
+  #undoGrowth(descriptor: number): void {
     try {
       if (!this.#file.fixedLength && fstatSync(descriptor).size > this.#length) ftruncateSync(descriptor, this.#length);
     } catch {

@@ -1,4 +1,4 @@
-import { read, write } from 'node:fs';
+import { read } from 'node:fs';
 import { promisify } from 'node:util';
 import type { MaybePromise } from '../../co.ts';
 import { FileStorage } from './storage.ts';
@@ -13,77 +13,25 @@ const THREADED_BYTES = 256 * 1024;
 const MAX_WRITE_BYTES = 1024 * 1024;
 
 const readOnThread = promisify(read);
-const writeOnThread = promisify(write);
 
 /**
- * A file whose long requests are carried out by Node's threads, so that several are on their way at a time: for copies, where
- * reading ahead goes on while what was read is decompressed and written. QEMU: `aio=threads`.
+ * A file whose long reads are carried out by Node's threads, so that several are on their way at a time: for copies, where reading ahead
+ * goes on while what was read is decompressed and written. QEMU: `aio=threads`.
  *
- * The file may be longer than its known length while writes are on their way that make it longer. Whatever would set its length
- * waits for them, and what a failed one has added is cut off when none of them is left.
- *
- * `npm run bench -- cli` shows what it gains: converting 1 GiB of raw disk to qcow2 and back.
+ * Writes are carried out at once: file systems let one into a file at a time anyway, and the length of the file is known at any time, as
+ * is what a failed write has added.
  */
 export class ThreadedFileStorage extends FileStorage {
   override readonly synchronous = false;
-  /** Writes on their way that reach behind the known end of the file. */
-  readonly #growing = new Set<Promise<void>>();
-  /** The last of the long writes, in the order in which they came. */
-  #lastWrite: Promise<void> = Promise.resolve();
-  /** One of those that were on their way together has failed. */
-  #growthFailed = false;
 
   override read(offset: number, buffer: Uint8Array): MaybePromise<void> {
     return buffer.length < THREADED_BYTES ? super.read(offset, buffer) : this.#readOnThread(offset, buffer);
   }
 
-  override write(offset: number, data: Uint8Array): MaybePromise<void> {
-    if (data.length < THREADED_BYTES) return super.write(offset, data);
-    const end = offset + data.length;
-    return end <= this.getLength() ? this.#writeOnThread(offset, data) : this.#growOnThread(offset, data);
-  }
-
-  override writeZeroes(offset: number, length: number, mayUnmap: boolean): MaybePromise<void> {
-    return this.#whenGrown(() => super.writeZeroes(offset, length, mayUnmap));
-  }
-
-  override truncate(length: number): MaybePromise<void> {
-    return this.#whenGrown(() => super.truncate(length));
-  }
-
-  protected override undoGrowth(): void {
-    if (this.#growing.size > 0) this.#growthFailed = true;
-    else super.undoGrowth();
-  }
-
-  #whenGrown(change: () => MaybePromise<void>): MaybePromise<void> {
-    return this.#growing.size === 0 ? change() : this.#afterGrowth(change);
-  }
-
-  async #afterGrowth(change: () => MaybePromise<void>): Promise<void> {
-    while (this.#growing.size > 0) await Promise.allSettled(this.#growing);
-    await change();
-  }
-
-  #growOnThread(offset: number, data: Uint8Array): Promise<void> {
-    const writing = this.#grow(offset, data).finally(() => {
-      this.#growing.delete(writing);
-      if (this.#growing.size > 0 || !this.#growthFailed) return;
-      this.#growthFailed = false;
-      super.undoGrowth();
-    });
-    this.#growing.add(writing);
-    return writing;
-  }
-
-  async #grow(offset: number, data: Uint8Array): Promise<void> {
-    try {
-      await this.#writeOnThread(offset, data);
-    } catch (error) {
-      this.#growthFailed = true;
-      throw error;
+  override write(offset: number, data: Uint8Array): void {
+    for (let at = 0; at < data.length; at += MAX_WRITE_BYTES) {
+      super.write(offset + at, data.subarray(at, at + MAX_WRITE_BYTES));
     }
-    this.grewTo(offset + data.length);
   }
 
   async #readOnThread(offset: number, buffer: Uint8Array): Promise<void> {
@@ -99,27 +47,5 @@ export class ThreadedFileStorage extends FileStorage {
       throw this.failed(error, 'read', offset, buffer.length);
     }
     this.endRead(offset, buffer, done);
-  }
-
-  /** One after the other: file systems let one write into a file at a time, and threads that wait for that would be missing elsewhere. */
-  #writeOnThread(offset: number, data: Uint8Array): Promise<void> {
-    const before = this.#lastWrite;
-    const written = this.#writeAfter(before, offset, data);
-    this.#lastWrite = written.catch(() => undefined);
-    return written;
-  }
-
-  async #writeAfter(before: Promise<void>, offset: number, data: Uint8Array): Promise<void> {
-    await before;
-    const descriptor = this.writable('write');
-    try {
-      for (let done = 0; done < data.length;) {
-        const length = Math.min(data.length - done, MAX_WRITE_BYTES);
-        const { bytesWritten } = await writeOnThread(descriptor, data, done, length, offset + done);
-        done += bytesWritten;
-      }
-    } catch (error) {
-      throw this.failed(error, 'write', offset, data.length);
-    }
   }
 }
