@@ -22,7 +22,7 @@ const schema = {
   aio: {
     type: 'enum',
     values: ['threads'],
-    help: 'Long requests are carried out by threads, several at a time; without it each is done at once',
+    help: 'Long reads are carried out by threads, several at a time; without it each is done at once',
   },
   cache: { type: 'object', help: "With 'no-flush' flushes are left out: a power cut loses what it likes" },
 } as const satisfies OptionSchema;
