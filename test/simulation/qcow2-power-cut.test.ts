@@ -6,7 +6,9 @@ import {
   emptiedSubject,
   encryptedSubject,
   extendedL2Subject,
+  oldSnapshotSubject,
   qcow2Subject,
+  snapshotStepsSubject,
   snapshotSubject,
 } from '../support/qcow2-scenario.ts';
 import { runPowerCuts } from './power-cuts.ts';
@@ -22,6 +24,14 @@ describe('power cuts at every point of a workload on a qcow2 disk', () => {
 
   it.each([1, 2, 3, 4, 5, 6])('the same with snapshots: seed %i', async (seed) => {
     expect((await runPowerCuts(snapshotSubject, seed, { stride: 2 }))['cuts']).toBeGreaterThan(20);
+  });
+
+  it.each([1, 2, 3])('the same with snapshots in version 2: seed %i', async (seed) => {
+    expect((await runPowerCuts(oldSnapshotSubject, seed, { stride: 2 }))['cuts']).toBeGreaterThan(20);
+  });
+
+  it('the same with snapshots in version 2, made, applied and deleted in all places', async () => {
+    expect((await runPowerCuts(snapshotStepsSubject, 1))['cuts']).toBeGreaterThan(400);
   });
 
   it.each([1, 2, 3, 4])('the same with an external data file: seed %i', async (seed) => {

@@ -8,6 +8,7 @@ import {
   encryptedSubject,
   extendedL2Subject,
   type Features,
+  oldSnapshotSubject,
   qcow2Subject,
   snapshotSubject,
 } from './qcow2-scenario.ts';
@@ -58,6 +59,7 @@ export function qcow2SubjectFor(seed: number): Subject {
     qcow2Subject,
     extendedL2Subject,
     snapshotSubject,
+    oldSnapshotSubject,
     dataFileSubject,
     compressedSubject,
     encryptedSubject,

@@ -19,16 +19,25 @@ import {
   L2_COMPRESSED,
 } from './layout.ts';
 import type { Metadata } from './metadata.ts';
-import { publishTable, readSnapshotL1 } from './snapshot-changes.ts';
+import { readSnapshotL1 } from './snapshot-changes.ts';
+import { placeSnapshots, settleSwitch, switchTables } from './snapshot-switch.ts';
 import { readTable, tablePlace } from './snapshot-walk.ts';
 
 /** Makes a version 3 of an image of version 2. Entries of snapshots get the fields that version 3 asks for first. */
 export function* upgrade(metadata: Metadata): Co<void> {
   yield* metadata.lock.run(function* () {
-    if (metadata.snapshots.length > 0) yield* publishTable(metadata, metadata.snapshots);
     yield* metadata.settleAll();
+    if (metadata.snapshots.length > 0) yield* rewriteSnapshotTable(metadata);
     yield* switchHeader(metadata, asVersion3);
   });
+}
+
+function* rewriteSnapshotTable(metadata: Metadata): Co<void> {
+  const { l1, snapshots } = metadata;
+  const next = yield* switchTables(metadata, function* (counts) {
+    return { l1, snapshots: yield* placeSnapshots(metadata, counts, snapshots) };
+  });
+  yield* settleSwitch(metadata, next);
 }
 
 function asVersion3(header: Qcow2Header): Qcow2Header {

@@ -16,7 +16,7 @@ import type { FileReference } from '../../driver.ts';
 import { BlockError } from '../../error.ts';
 import { SECTOR_SIZE } from '../../limits.ts';
 import { extensionsLength, withExtension } from './extensions.ts';
-import { clusterSizeOf, encodeHeader, placeBackingFile, type Qcow2Header } from './header.ts';
+import { clusterSizeOf, encodeFields, encodeHeader, placeBackingFile, type Qcow2Header } from './header.ts';
 import {
   EXTENSION,
   EXTENSION_HEADER_LENGTH,
@@ -116,6 +116,22 @@ export function* switchHeader(metadata: Metadata, change: (header: Qcow2Header) 
     if (!(error instanceof BlockError) || error.kind !== 'invalid') metadata.stopWriting(error);
     throw error;
   }
+}
+
+/**
+ * Changes fields of the header with one write of its first sector, which holds them all. What they lead to must be on stable storage.
+ * When it fails the header is made what it was; if that fails too, nobody knows which one is on the disk, and nothing more is written.
+ *
+ * @throws BlockError what the storage throws
+ */
+export function* switchFields(metadata: Metadata, changes: Partial<Qcow2Header>): Co<void> {
+  const after = { ...metadata.header, ...changes };
+  const before = new Uint8Array(SECTOR_SIZE);
+  yield* settle(metadata.file.read(0, before));
+  const bytes = before.slice();
+  bytes.set(encodeFields(after).subarray(0, SECTOR_SIZE));
+  yield* writeFirstSector(metadata, before, bytes);
+  metadata.adoptHeader(after);
 }
 
 /** Two switches of the first sector, each to what lies where the header before has nothing. */

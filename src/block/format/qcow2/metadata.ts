@@ -162,6 +162,11 @@ export class Metadata {
     this.settings = { ...this.settings, ...changes };
   }
 
+  /** Whether nothing has happened, and nothing was found at open, that forbids writing. */
+  get intact(): boolean {
+    return this.#writeError === undefined;
+  }
+
   /** Nobody knows what of a change is on the disk: nothing more is written. */
   stopWriting(cause: unknown): void {
     this.#writeError ??= new BlockError(

@@ -39,12 +39,15 @@ export class Refcounts {
   readonly countsPerBlock: number;
   readonly cache: SliceCache;
   table: EntryTable;
+  readonly #settings: RefcountSettings;
   readonly #file: BlockChild;
   readonly #clusterSize: number;
   readonly #values: RefcountValues;
   readonly #countsPerSlice: number;
 
-  constructor({ file, clusterSize, refcountBits, tableOffset, tableBytes, capacity, sliceBytes }: RefcountSettings) {
+  constructor(settings: RefcountSettings) {
+    const { file, clusterSize, refcountBits, tableOffset, tableBytes, capacity, sliceBytes } = settings;
+    this.#settings = settings;
     this.#file = file;
     this.#clusterSize = clusterSize;
     this.countsPerBlock = (clusterSize * 8) / refcountBits;
@@ -59,6 +62,11 @@ export class Refcounts {
       loadEvent: 'refblock_load',
       updateEvent: 'refblock_update_part',
     });
+  }
+
+  /** Counts of the same form over the same file, which have no blocks yet. */
+  withoutBlocks(): Refcounts {
+    return new Refcounts({ ...this.#settings, tableOffset: 0, tableBytes: new Uint8Array(this.table.length) });
   }
 
   #locate(key: number): number {
@@ -128,13 +136,13 @@ export class Refcounts {
   *change(first: number, count: number, delta: 1 | -1, visit?: (cluster: number, now: number) => void): Co<number> {
     if (this.cache.dirtyCount >= this.cache.capacity / 2) yield* this.relieve();
     const slot = yield* this.cache.load(Math.floor(first / this.#countsPerSlice));
-    if (slot < 0) throw impossible(first, 0);
+    if (slot < 0) throw wrongCount(first, 0);
     const view = this.cache.view(slot);
     const start = this.#indexIn(slot, first);
     const done = Math.min(count, this.#countsPerSlice - (first % this.#countsPerSlice));
     for (let at = 0; at < done; at++) {
       const now = this.#values.get(view, start + at) + delta;
-      if (now < 0 || now > this.#values.largest) throw impossible(first + at, now - delta);
+      if (now < 0 || now > this.#values.largest) throw wrongCount(first + at, now - delta);
     }
     for (let at = 0; at < done; at++) {
       const now = this.#values.get(view, start + at) + delta;
@@ -143,6 +151,18 @@ export class Refcounts {
     }
     this.cache.markDirty(slot);
     return done;
+  }
+
+  /** A copy of a block as it is now. */
+  *blockBytes(block: number): Co<Uint8Array<ArrayBuffer>> {
+    const bytes = new Uint8Array(this.#clusterSize);
+    const { sliceBytes } = this.cache;
+    const slices = this.#clusterSize / sliceBytes;
+    for (let index = 0; index < slices; index++) {
+      const slot = yield* this.cache.load(block * slices + index);
+      if (slot >= 0) bytes.set(this.cache.bytes(slot), index * sliceBytes);
+    }
+    return bytes;
   }
 
   /** Visits the clusters from `first` up to, without, `end` that are in use. */
@@ -228,7 +248,8 @@ export class Refcounts {
   }
 }
 
-function impossible(cluster: number, count: number): BlockError {
+/** A cluster in use is not counted, or is counted as often as there is room for. */
+export function wrongCount(cluster: number, count: number): BlockError {
   return count === 0
     ? new BlockError(
         'corrupt',

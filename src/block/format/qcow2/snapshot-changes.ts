@@ -1,16 +1,17 @@
 /**
  * Internal snapshots: the disk's tables at a moment, kept beside the active ones, which share with them what has not changed since.
  *
- * Each change works on a settled image and switches to what is new with one write of the header's first sector:
+ * Each change works on a settled image, writes all that changes elsewhere, the refcounts too, and switches to it with one write of
+ * the header's first sector:
  *
- *   create  counts all references once more, takes the "write in place" flags away, makes this stable; then the table that names
- *           the snapshot
- *   apply   counts the snapshot's references once more, writes its L1 table anew; then the header leads to that, with its size;
- *           then what the disk had before is given up
- *   delete  the table without it first; then what it referred to is given up, and flags are set where a count of one is left
+ *   create  counts all references of the disk once more; L2 tables with "write in place" flags give way to copies without them,
+ *           which disk and snapshot share
+ *   apply   takes the references that the disk has, and counts those of the snapshot once more, whose L1 table becomes the disk's,
+ *           with its size
+ *   delete  takes the references that the snapshot has; where a count of one is left in the disk's tables, a copy with the flags set
+ *           takes their place
  *
- * On the way counts are larger than what can be seen, never smaller: a power cut loses space, not data. In version 3 the dirty bit
- * is set meanwhile, so that who opens the image next corrects even that.
+ * A power cut before the switch loses space, not data; counts and flags always belong together.
  *
  * Machine state lies behind the disk's end, in the same L1 table. A snapshot takes the part of the table over that leads to it.
  *
@@ -22,10 +23,12 @@ import { BlockError } from '../../error.ts';
 import { EntryTable } from './entry-table.ts';
 import { ENTRY_COPIED, ENTRY_LENGTH, INCOMPATIBLE_DATA_FILE, MAX_L1_BYTES } from './layout.ts';
 import type { Metadata } from './metadata.ts';
+import type { NextRefcounts } from './next-refcounts.ts';
 import { growL1 } from './resize.ts';
 import { MAX_SNAPSHOT_TEXT_BYTES, type SnapshotEntry } from './snapshot-entry.ts';
 import { encodeSnapshotTable } from './snapshot-table.ts';
-import { markOwned, ReferenceIncrease, releaseReferences, vetL1 } from './snapshot-walk.ts';
+import { placeSnapshots, settleSwitch, switchTables } from './snapshot-switch.ts';
+import { markOwned, releaseReferences, shareReferences, vetL1 } from './snapshot-walk.ts';
 
 /** Where machine state lies: behind the disk, from where an L2 table begins on. QEMU: qcow2_vm_state_offset. */
 export function vmStateOffset(metadata: Metadata, virtualSize: number): number {
@@ -53,31 +56,24 @@ export function findSnapshot(entries: readonly SnapshotEntry[], idOrName: string
 export function* createSnapshot(metadata: Metadata, virtualSize: number, request: SnapshotRequest): Co<SnapshotInfo> {
   return yield* metadata.lock.run(function* () {
     const draft = draftEntry(metadata, virtualSize, request);
-    // Before anything is touched: does one more fit?
+    // Before anything is written: does one more fit?
     encodeSnapshotTable([...metadata.snapshots, draft]);
     yield* begin(metadata);
+    const { l1 } = metadata;
     const stateFrom = vmStateOffset(metadata, virtualSize) / metadata.geometry.tableSpan;
     const withState = draft.info.vmStateSize > 0;
-    const copy = copyL1(metadata.l1, withState ? metadata.l1.entries : stateFrom);
-    const increase = new ReferenceIncrease(metadata, new EntryTable(0, copyL1(metadata.l1, stateFrom)));
-    let l1Offset = 0;
-    let entry: SnapshotEntry;
-    try {
-      l1Offset = yield* writeClusters(metadata, copy);
-      entry = { ...draft, l1Offset, l1Entries: copy.length / ENTRY_LENGTH };
-      yield* increase.run();
-      shareActive(metadata, stateFrom);
-      if (withState) handOver(metadata, stateFrom);
-      yield* metadata.writeBack();
-      yield* publishTable(metadata, [...metadata.snapshots, entry]);
-    } catch (error) {
-      if (withState) takeBack(metadata, new EntryTable(0, copy), stateFrom);
-      releaseClusters(metadata, l1Offset, copy.length);
-      yield* undo(metadata, increase);
-      throw error;
-    }
-    yield* metadata.settleAll();
-    return entry.info;
+    const next = yield* switchTables(metadata, function* (counts) {
+      const kept = new EntryTable(0, copyL1(l1, withState ? l1.entries : stateFrom));
+      const active = new EntryTable(0, l1.grown(l1.length));
+      yield* shareReferences(metadata, counts, { l1, entries: stateFrom, active, kept });
+      if (withState) handOver(active, stateFrom);
+      const l1Offset = yield* counts.place(kept.grown(kept.length));
+      const entry = { ...draft, l1Offset, l1Entries: kept.entries };
+      const snapshots = yield* placeSnapshots(metadata, counts, [...metadata.snapshots, entry]);
+      return { l1: active.dirty ? yield* placeL1(metadata, counts, active) : l1, snapshots };
+    });
+    yield* settleSwitch(metadata, next);
+    return draft.info;
   });
 }
 
@@ -87,38 +83,21 @@ export function* createSnapshot(metadata: Metadata, virtualSize: number, request
  */
 export function* applySnapshot(metadata: Metadata, idOrName: string, resized: (size: number) => void): Co<void> {
   yield* metadata.lock.run(function* () {
-    const { geometry } = metadata;
+    const { geometry, l1: old } = metadata;
     const entry = findSnapshot(metadata.snapshots, idOrName);
     const { diskSize } = entry.info;
-    const table = yield* readSnapshotL1(metadata, entry);
-    vetL1(metadata, table);
+    const kept = yield* readSnapshotL1(metadata, entry);
+    vetL1(metadata, kept);
     yield* begin(metadata);
-    const bytes = copyL1(table, Math.max(table.entries, Math.ceil(diskSize / geometry.tableSpan)));
-    const increase = new ReferenceIncrease(metadata, table);
-    const old = metadata.l1;
-    const oldHeader = {
-      l1TableOffset: metadata.header.l1TableOffset,
-      l1Size: metadata.header.l1Size,
-      size: metadata.header.size,
-    };
-    let l1Offset = 0;
-    try {
-      yield* increase.run();
-      metadata.l2.clear();
-      l1Offset = yield* writeClusters(metadata, bytes);
-      yield* metadata.writeBack();
-      useL1(metadata, new EntryTable(l1Offset, bytes));
-      metadata.updateHeader({ l1TableOffset: l1Offset, l1Size: bytes.length / ENTRY_LENGTH, size: diskSize });
-      yield* metadata.writeBack();
-    } catch (error) {
-      useL1(metadata, old);
-      metadata.updateHeader(oldHeader);
-      releaseClusters(metadata, l1Offset, bytes.length);
-      yield* undo(metadata, increase);
-      throw error;
-    }
+    const next = yield* switchTables(metadata, function* (counts) {
+      const entries = Math.max(kept.entries, Math.ceil(diskSize / geometry.tableSpan));
+      const active = new EntryTable(0, copyL1(kept, entries));
+      yield* releaseReferences(metadata, counts, old);
+      yield* shareReferences(metadata, counts, { l1: kept, entries: kept.entries, active });
+      return { l1: yield* placeL1(metadata, counts, active), size: diskSize };
+    });
     resized(diskSize);
-    yield* giveUp(metadata, old);
+    yield* settleSwitch(metadata, next, old);
   });
 }
 
@@ -126,14 +105,20 @@ export function* applySnapshot(metadata: Metadata, idOrName: string, resized: (s
 export function* deleteSnapshot(metadata: Metadata, idOrName: string): Co<void> {
   yield* metadata.lock.run(function* () {
     const entry = findSnapshot(metadata.snapshots, idOrName);
-    const table = yield* readSnapshotL1(metadata, entry);
-    vetL1(metadata, table);
+    const kept = yield* readSnapshotL1(metadata, entry);
+    vetL1(metadata, kept);
     yield* begin(metadata);
-    yield* publishTable(
-      metadata,
-      metadata.snapshots.filter((other) => other !== entry),
-    );
-    yield* giveUp(metadata, table);
+    const { l1 } = metadata;
+    const others = metadata.snapshots.filter((other) => other !== entry);
+    const next = yield* switchTables(metadata, function* (counts) {
+      yield* releaseReferences(metadata, counts, kept);
+      yield* counts.giveUp(kept.offset, kept.length);
+      const active = new EntryTable(0, l1.grown(l1.length));
+      yield* markOwned(metadata, counts, active);
+      const snapshots = yield* placeSnapshots(metadata, counts, others);
+      return { l1: active.dirty ? yield* placeL1(metadata, counts, active) : l1, snapshots };
+    });
+    yield* settleSwitch(metadata, next, kept);
   });
 }
 
@@ -164,12 +149,11 @@ function assertSupported(metadata: Metadata): void {
   );
 }
 
-/** Everything is on stable storage, and the header says that counts are about to be changed. */
+/** Everything is on stable storage, and nothing waits. */
 function* begin(metadata: Metadata): Co<void> {
   assertSupported(metadata);
   vetL1(metadata, metadata.l1);
-  metadata.announceCounts();
-  yield* metadata.writeBack();
+  yield* metadata.settleAll();
 }
 
 /** The number after the largest that is in use. QEMU: find_new_snapshot_id. */
@@ -222,78 +206,18 @@ function copyL1(table: EntryTable, entries: number): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** Writes a table to clusters of its own. @returns where it is; 0: it is empty */
-function* writeClusters(metadata: Metadata, bytes: Uint8Array): Co<number> {
-  if (bytes.length === 0) return 0;
-  const { clusterSize } = metadata.geometry;
-  const count = Math.ceil(bytes.length / clusterSize);
-  const run = yield* metadata.allocator.take(count, { exact: true });
-  try {
-    const padded = new Uint8Array(count * clusterSize);
-    padded.set(bytes);
-    yield* settle(metadata.file.write(run.first * clusterSize, padded));
-  } catch (error) {
-    metadata.frees.add(run.first, count, false);
-    throw error;
-  }
-  return run.first * clusterSize;
-}
-
-/** Takes away a reference to the clusters of a table, with the next flush. */
-function releaseClusters({ frees, geometry, settings }: Metadata, offset: number, length: number): void {
-  if (offset === 0 || length === 0) return;
-  frees.add(offset / geometry.clusterSize, Math.ceil(length / geometry.clusterSize), settings.passDiscardOther);
-}
-
-/** Nothing that the disk has is its own any more. */
-function shareActive({ l1, l2 }: Metadata, tables: number): void {
-  for (let index = 0; index < Math.min(tables, l1.entries); index++) {
-    const high = l1.high(index);
-    if ((high & ENTRY_COPIED) !== 0) l1.set(index, high & ~ENTRY_COPIED, l1.low(index));
-  }
-  l2.clear();
-}
-
 /** The tables behind the disk's end have a new owner. */
-function handOver(metadata: Metadata, stateFrom: number): void {
-  const { l1 } = metadata;
-  for (let index = stateFrom; index < l1.entries; index++) {
-    if (l1.low(index) !== 0 || l1.high(index) !== 0) l1.set(index, 0, 0);
+function handOver(active: EntryTable, stateFrom: number): void {
+  for (let index = stateFrom; index < active.entries; index++) {
+    if (active.low(index) !== 0 || active.high(index) !== 0) active.set(index, 0, 0);
   }
-  metadata.noteActiveTables();
 }
 
-/** Undoes `handOver`. */
-function takeBack(metadata: Metadata, copy: EntryTable, stateFrom: number): void {
-  const { l1 } = metadata;
-  for (let index = stateFrom; index < l1.entries; index++) {
-    if (l1.low(index) === 0 && l1.high(index) === 0) l1.set(index, copy.high(index), copy.low(index));
-  }
-  metadata.l2.clear();
-  metadata.noteActiveTables();
-}
-
-function useL1(metadata: Metadata, table: EntryTable): void {
-  metadata.l1 = table;
-  metadata.l2.clear();
-  metadata.noteActiveTables();
-}
-
-/** Writes the snapshot table anew, and lets the header lead to it. On stable storage when it returns; unchanged if it fails. */
-export function* publishTable(metadata: Metadata, entries: readonly SnapshotEntry[]): Co<void> {
-  const bytes = encodeSnapshotTable(entries);
-  const { nbSnapshots, snapshotsOffset } = metadata.header;
-  const offset = yield* writeClusters(metadata, bytes);
-  metadata.updateHeader({ nbSnapshots: entries.length, snapshotsOffset: offset });
-  try {
-    yield* metadata.writeBack();
-  } catch (error) {
-    metadata.updateHeader({ nbSnapshots, snapshotsOffset });
-    releaseClusters(metadata, offset, bytes.length);
-    throw error;
-  }
-  releaseClusters(metadata, snapshotsOffset, metadata.snapshotTableLength);
-  metadata.useSnapshots(entries, bytes.length);
+/** Writes the disk's L1 table to a new place. */
+function* placeL1({ file }: Metadata, counts: NextRefcounts, active: EntryTable): Co<EntryTable> {
+  const bytes = active.grown(active.length);
+  file.event('l1_update');
+  return new EntryTable(yield* counts.place(bytes), bytes);
 }
 
 /** @throws BlockError `corrupt` when no L1 table can be where the entry leads, or it is too small for the disk */
@@ -313,38 +237,4 @@ export function* readSnapshotL1({ file, geometry }: Metadata, entry: SnapshotEnt
   const bytes = new Uint8Array(length);
   if (length > 0) yield* settle(file.read(l1Offset, bytes));
   return new EntryTable(l1Offset, bytes);
-}
-
-/** Gives up an L1 table that nothing on stable storage leads to any more, and all that it refers to. */
-function* giveUp(metadata: Metadata, table: EntryTable): Co<void> {
-  try {
-    yield* releaseReferences(metadata, table);
-    releaseClusters(metadata, table.offset, table.length);
-    yield* metadata.writeBack();
-    yield* markOwned(metadata);
-    metadata.l2.clear();
-    yield* metadata.settleAll();
-  } catch (error) {
-    // What is not counted down is lost space: whoever opens the image next finds it by the dirty bit.
-    metadata.l2.clear();
-    metadata.distrustCounts();
-    throw error;
-  }
-}
-
-/** After a failure, before anything led to what is new: counts and flags become what they were, if the storage allows. */
-function* undo(metadata: Metadata, increase: ReferenceIncrease): Co<void> {
-  try {
-    // Whatever the header on the disk is now, it must lead to the old tables before anything of the new is given up.
-    yield* metadata.writeBack();
-    yield* increase.undo();
-    yield* metadata.writeBack();
-    yield* markOwned(metadata);
-    metadata.l2.clear();
-    yield* metadata.settleAll();
-  } catch {
-    // The failure that led here is reported. What could not be taken back is space that the dirty bit accounts for.
-    metadata.l2.clear();
-    metadata.distrustCounts();
-  }
 }

@@ -1,73 +1,111 @@
 /**
  * Going through everything that an L1 table refers to: when a snapshot begins or ends to share it, each reference is counted, and
- * the flags that say "this may be written in place" follow the counts.
+ * the flags that say "this may be written in place" follow the counts. What changes is written elsewhere (`NextRefcounts`).
  *
- * The tables are read from the file and written there, past the cache: nothing may be waiting in it, and it must be emptied
- * afterwards. Everything here runs under the image's metadata lock.
+ * The tables are read from the file, past the cache: nothing may be waiting in it. Everything here runs under the image's metadata
+ * lock.
  */
 import { settle, type Co } from '../../co.ts';
 import { BlockError } from '../../error.ts';
-import { compressedRegion } from './l2-entry.ts';
+import { hintDiscard } from './data-file.ts';
 import type { EntryTable } from './entry-table.ts';
 import type { Geometry } from './geometry.ts';
+import { compressedRegion, entryLow, ownedHigh } from './l2-entry.ts';
 import { ENTRY_COPIED, ENTRY_OFFSET_HIGH, ENTRY_OFFSET_LOW, L2_COMPRESSED } from './layout.ts';
 import type { Metadata } from './metadata.ts';
+import type { NextRefcounts } from './next-refcounts.ts';
 
-/** What is done with each run of clusters, which are counted by number. @returns whether to go on */
-type Visit = (first: number, count: number) => Co<boolean>;
+/** What is done with each run of clusters, which are counted by number. */
+type Visit = (first: number, count: number) => Co<void>;
 
-/** Counts one more reference to everything that an L1 table leads to, and takes the flags from its L2 tables. */
-export class ReferenceIncrease {
-  readonly #metadata: Metadata;
-  readonly #l1: EntryTable;
-  /** Clusters that were counted. */
-  #done = 0;
+/** What comes to share an L1 table's references. */
+interface Sharing {
+  /** Has them now. Only its first entries are meant. */
+  readonly l1: EntryTable;
+  readonly entries: number;
+  /** The disk's table from now on: gets those entries. */
+  readonly active: EntryTable;
+  /** The table of a new snapshot, which gets them too, in place of `l1`; else `l1` stays. */
+  readonly kept?: EntryTable;
+}
 
-  constructor(metadata: Metadata, l1: EntryTable) {
-    this.#metadata = metadata;
-    this.#l1 = l1;
-  }
-
-  /** @throws BlockError `corrupt`, `unsupported` when a count does not fit into the image's refcounts, and what the storage throws */
-  *run(): Co<void> {
-    yield* walk(this.#metadata, this.#l1, clearCopied, (first, count) => this.#count(first, count));
-  }
-
-  *#count(first: number, count: number): Co<boolean> {
-    for (let at = 0; at < count;) {
-      const done = yield* this.#metadata.refcounts.change(first + at, count - at, 1);
-      at += done;
-      this.#done += done;
+/**
+ * Counts one more reference to everything that some entries of an L1 table lead to. An L2 table without flags is shared as it is. In
+ * place of one with flags there is a copy without them, which the disk shares with a new snapshot, or has for itself where the old one
+ * stays in use: in the table of a snapshot flags mean nothing.
+ *
+ * @throws BlockError `corrupt`, `unsupported` when a count does not fit into the image's refcounts, and what the storage throws
+ */
+export function* shareReferences(
+  metadata: Metadata,
+  next: NextRefcounts,
+  { l1, entries, active, kept }: Sharing,
+): Co<void> {
+  const { file, geometry } = metadata;
+  const { clusterSize } = geometry;
+  for (let index = 0; index < Math.min(entries, l1.entries); index++) {
+    const offset = tablePlace(metadata, l1, index);
+    if (offset === 0) continue;
+    const table = yield* readTable(metadata, offset);
+    yield* visitRuns(table, geometry, (first, count) => next.change(first, count, 1));
+    let shared = offset;
+    if (clearCopied(table, geometry.entryLength)) {
+      file.event('l2_alloc_write');
+      shared = yield* next.place(bytesOf(table));
+      if (kept === undefined) {
+        setOwned(active, index, shared);
+        continue;
+      }
+      yield* next.giveUp(offset, clusterSize);
     }
-    return true;
-  }
-
-  /** Takes back what was counted. Nothing on stable storage may depend on it. */
-  *undo(): Co<void> {
-    const release = releaser(this.#metadata);
-    let left = this.#done;
-    this.#done = 0;
-    if (left === 0) return;
-    yield* walk(this.#metadata, this.#l1, keepTable, function* (first, count) {
-      const length = Math.min(left, count);
-      left -= length;
-      yield* release(first, length);
-      return left > 0;
-    });
+    yield* next.change(shared / clusterSize, 1, 1);
+    setShared(active, index, shared);
+    if (kept !== undefined) setShared(kept, index, shared);
   }
 }
 
-/** Takes one reference from everything that an L1 table leads to. Nothing on stable storage may lead to that table any more. */
-export function* releaseReferences(metadata: Metadata, l1: EntryTable): Co<void> {
-  yield* walk(metadata, l1, keepTable, releaser(metadata));
+/** Takes one reference from everything that an L1 table leads to. @throws BlockError `corrupt`, and what the storage throws */
+export function* releaseReferences(metadata: Metadata, next: NextRefcounts, l1: EntryTable): Co<void> {
+  yield* walk(metadata, l1, (first, count) => next.change(first, count, -1));
 }
 
-function releaser(metadata: Metadata): Visit {
-  return function* (first, count) {
-    metadata.frees.add(first, count, metadata.settings.passDiscardOther);
-    if (metadata.frees.full) yield* metadata.allocator.releaseFreed();
-    return true;
-  };
+/** Tells the file of everything that an L1 table led to, as far as nobody uses it now. Nothing of it may have been taken since. */
+export function* discardReleased(metadata: Metadata, l1: EntryTable): Co<void> {
+  yield* walk(metadata, l1, (first, count) => discardUnused(metadata, first, count));
+}
+
+/** Tells the file of those of some clusters that nobody uses. */
+export function* discardUnused({ file, geometry, refcounts }: Metadata, first: number, count: number): Co<void> {
+  const { clusterSize } = geometry;
+  for (let at = 0; at < count;) {
+    const from = at;
+    while (at < count && (yield* refcounts.get(first + at)) === 0) at++;
+    if (at > from) yield* hintDiscard(file, (first + from) * clusterSize, (at - from) * clusterSize);
+    else at++;
+  }
+}
+
+/**
+ * Sets the flags in the tables of the disk wherever a count of one is left. An L2 table that lacks some is written anew.
+ *
+ * @param active the disk's L1 table as it will be; it leads to the same now
+ */
+export function* markOwned(metadata: Metadata, next: NextRefcounts, active: EntryTable): Co<void> {
+  const { file, geometry } = metadata;
+  const { clusterSize } = geometry;
+  for (let index = 0; index < active.entries; index++) {
+    const offset = tablePlace(metadata, active, index);
+    // What a shared table leads to is shared too.
+    if (offset === 0 || (yield* next.get(offset / clusterSize)) !== 1) continue;
+    const table = yield* readTable(metadata, offset);
+    if (yield* markEntries(next, table, geometry)) {
+      file.event('l2_alloc_write');
+      setOwned(active, index, yield* next.place(bytesOf(table)));
+      yield* next.giveUp(offset, clusterSize);
+    } else if ((active.high(index) & ENTRY_COPIED) === 0) {
+      setOwned(active, index, offset);
+    }
+  }
 }
 
 /**
@@ -85,40 +123,31 @@ export function vetL1(metadata: Metadata, l1: EntryTable): void {
   throw new BlockError('corrupt', `Two entries of an L1 table lead to the L2 table at ${twice}: check the image`);
 }
 
-/** Sets the flags in the active tables wherever a count of one has been left. */
-export function* markOwned(metadata: Metadata): Co<void> {
-  const { file, l1, refcounts } = metadata;
-  const { clusterSize } = metadata.geometry;
-  for (let index = 0; index < l1.entries; index++) {
-    const offset = tablePlace(metadata, l1, index);
-    // What a shared table leads to is shared too.
-    if (offset === 0 || (yield* refcounts.get(offset / clusterSize)) !== 1) continue;
-    const high = l1.high(index);
-    if ((high & ENTRY_COPIED) === 0) l1.set(index, high + ENTRY_COPIED, l1.low(index));
-    const table = yield* readTable(metadata, offset);
-    if (yield* markEntries(metadata, table)) yield* settle(file.write(offset, bytesOf(table)));
-  }
+/** The L2 table belongs to this entry alone. */
+function setOwned(l1: EntryTable, index: number, offset: number): void {
+  l1.set(index, ownedHigh(offset), entryLow(offset));
 }
 
-function* markEntries(metadata: Metadata, table: DataView<ArrayBuffer>): Co<boolean> {
-  const { clusterSize, entryLength } = metadata.geometry;
+function setShared(l1: EntryTable, index: number, offset: number): void {
+  l1.set(index, Math.floor(offset / 2 ** 32), entryLow(offset));
+}
+
+/** @returns whether the table was changed */
+function* markEntries(next: NextRefcounts, table: DataView<ArrayBuffer>, geometry: Geometry): Co<boolean> {
+  const { clusterSize, entryLength } = geometry;
   let changed = false;
   for (let at = 0; at < table.byteLength; at += entryLength) {
     const high = table.getUint32(at);
     if ((high & (L2_COMPRESSED | ENTRY_COPIED)) !== 0) continue;
     const offset = placeOf(high, table.getUint32(at + 4));
-    if (offset === 0 || (yield* metadata.refcounts.get(Math.floor(offset / clusterSize))) !== 1) continue;
+    if (offset === 0 || (yield* next.get(Math.floor(offset / clusterSize))) !== 1) continue;
     table.setUint32(at, high + ENTRY_COPIED);
     changed = true;
   }
   return changed;
 }
 
-/** @returns whether the table was changed and must be written */
-type Change = (table: DataView<ArrayBuffer>, entryLength: number) => boolean;
-
-const keepTable: Change = () => false;
-
+/** @returns whether the table was changed */
 function clearCopied(table: DataView<ArrayBuffer>, entryLength: number): boolean {
   let changed = false;
   for (let at = 0; at < table.byteLength; at += entryLength) {
@@ -130,20 +159,18 @@ function clearCopied(table: DataView<ArrayBuffer>, entryLength: number): boolean
   return changed;
 }
 
-/** Visits everything in an order that depends on the tables alone. A table is changed before its clusters are visited. */
-function* walk(metadata: Metadata, l1: EntryTable, change: Change, visit: Visit): Co<void> {
-  const { clusterSize, entryLength } = metadata.geometry;
+/** Visits everything that an L1 table leads to: what is in an L2 table, then the table itself. */
+function* walk(metadata: Metadata, l1: EntryTable, visit: Visit): Co<void> {
+  const { geometry } = metadata;
   for (let index = 0; index < l1.entries; index++) {
     const offset = tablePlace(metadata, l1, index);
     if (offset === 0) continue;
-    const table = yield* readTable(metadata, offset);
-    if (change(table, entryLength)) yield* settle(metadata.file.write(offset, bytesOf(table)));
-    const goOn = (yield* visitRuns(table, metadata.geometry, visit)) && (yield* visit(offset / clusterSize, 1));
-    if (!goOn) return;
+    yield* visitRuns(yield* readTable(metadata, offset), geometry, visit);
+    yield* visit(offset / geometry.clusterSize, 1);
   }
 }
 
-function* visitRuns(table: DataView<ArrayBuffer>, { clusterSize, entryLength }: Geometry, visit: Visit): Co<boolean> {
+function* visitRuns(table: DataView<ArrayBuffer>, { clusterSize, entryLength }: Geometry, visit: Visit): Co<void> {
   let first = 0;
   let count = 0;
   for (let at = 0; at < table.byteLength; at += entryLength) {
@@ -153,10 +180,10 @@ function* visitRuns(table: DataView<ArrayBuffer>, { clusterSize, entryLength }: 
       count += used.count;
       continue;
     }
-    if (count > 0 && !(yield* visit(first, count))) return false;
+    if (count > 0) yield* visit(first, count);
     ({ first, count } = used);
   }
-  return count === 0 || (yield* visit(first, count));
+  if (count > 0) yield* visit(first, count);
 }
 
 /** The host clusters that an L2 entry refers to. */

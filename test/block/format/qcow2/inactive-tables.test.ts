@@ -42,10 +42,10 @@ describe('a write that lands on the L2 table of a snapshot is refused', () => {
     await disk.flush();
     await changes[change]!(disk);
     await disk.flush();
-    // The table that the disk shares, or has left to the snapshot with the next write, is where an entry of it leads.
+    // The table of the newest snapshot is where an entry of the disk's leads.
     const table = tableOf(storage);
-    const snapshot = change === 'another was deleted' ? new Qcow2File(storage.content.toBytes()).snapshotL1()[0]! : 0;
-    const inactive = snapshot === 0 ? table : target(new Qcow2File(storage.content.toBytes()).entry(snapshot + 8));
+    const file = new Qcow2File(storage.content.toBytes());
+    const inactive = target(file.entry(file.snapshotL1().at(-1)!));
     const entry = new Uint8Array(8);
     new DataView(entry.buffer).setBigUint64(0, COPIED | BigInt(inactive));
     storage.content.write(table + 5 * 8, entry);
