@@ -26,7 +26,10 @@ export interface ZeroExtent {
   readonly writable: boolean;
 }
 
-/** This layer holds nothing: the backing file answers, and where there is none the bytes are zero. */
+/**
+ * This layer holds nothing: the backing file answers, and where there is none the bytes are zero. The rest of a cluster may be held:
+ * then the place of this part is known all the same.
+ */
 export interface BackingExtent {
   readonly kind: 'backing';
   readonly length: number;
@@ -57,8 +60,8 @@ export function zeroExtent(length: number, hostOffset: number = NO_OFFSET): Zero
   return { kind: 'zero', length, child: undefined, hostOffset, writable: false };
 }
 
-export function backingExtent(length: number): BackingExtent {
-  return { kind: 'backing', length, child: undefined, hostOffset: NO_OFFSET, writable: false };
+export function backingExtent(length: number, hostOffset: number = NO_OFFSET): BackingExtent {
+  return { kind: 'backing', length, child: undefined, hostOffset, writable: false };
 }
 
 export function encodedExtent(
@@ -86,7 +89,7 @@ export interface BlockStatus {
   readonly compressed: boolean;
   /** Past the end of a backing file that is shorter than what stands on it: zero, as if the layer there held it. */
   readonly beyond?: true;
-  /** Where they are, if they are stored as they are, and in which node. */
+  /** Where they are, if they are stored as they are, and in which node; for zeroes the place that is reserved for them. */
   readonly hostOffset?: number;
   readonly hostNode?: string;
 }

@@ -132,6 +132,7 @@ const SUFFIXES = 'bkmgtpe';
 
 /**
  * Reads a size as qemu-img does: digits, perhaps a fraction, and a suffix of b, k, M, G, T, P or E (powers of 1024, either case).
+ * A fraction is one of something larger than a byte.
  *
  * @returns bytes, or undefined when the text is no size or not below 2^53
  */
@@ -141,6 +142,7 @@ export function parseSize(text: string): number | undefined {
   const match = /^(\d+(?:\.\d*)?)([bkmgtpe])?$/i.exec(text);
   if (match === null) return undefined;
   const power = SUFFIXES.indexOf((match[2] ?? 'b').toLowerCase());
+  if (power === 0 && !Number.isInteger(Number(match[1]))) return undefined;
   const bytes = Math.trunc(Number(match[1]) * 1024 ** power);
   return toNumber(bytes);
 }

@@ -1,7 +1,7 @@
 /** Requests to a node: what they may ask for, and what they must look like. */
 
 export interface RequestFlags {
-  /** The write is on stable storage before it is answered. */
+  /** The write is on stable storage before it is answered. The node that it is for sees to it: drivers are never asked. */
   readonly fua?: boolean;
   /** Zeroes may be made by giving space back. */
   readonly mayUnmap?: boolean;
@@ -47,4 +47,8 @@ export interface OpenFlags {
   readonly inspect?: boolean;
   /** Do not refuse because another user has it open for writing; read-only opens only. QEMU: force-share. */
   readonly forceShare?: boolean;
+  /** Flushes are left out: a power cut loses what it likes. QEMU: cache.no-flush. */
+  readonly noFlush?: boolean;
+  /** The host's cache was to be passed by. No storage here can, so it only decides what goes with it. QEMU: cache.direct. */
+  readonly direct?: boolean;
 }

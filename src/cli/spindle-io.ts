@@ -2,7 +2,7 @@
 /** `spindle-io`: the process around the commands. */
 import { createInterface } from 'node:readline';
 import { keepCompiledCode } from './shared/compiled-code.ts';
-import { processTerminal } from './shared/terminal.ts';
+import { ProcessTerminal } from './shared/terminal.ts';
 
 async function* typedLines(): AsyncGenerator<string, void> {
   yield* createInterface({ input: process.stdin, terminal: false });
@@ -10,7 +10,8 @@ async function* typedLines(): AsyncGenerator<string, void> {
 
 async function main(): Promise<void> {
   const { runIo } = await import('./io/main.ts');
-  process.exitCode = await runIo(process.argv.slice(2), processTerminal(), typedLines());
+  const terminal = new ProcessTerminal('spindle-io');
+  terminal.end(await runIo(process.argv.slice(2), terminal, typedLines()));
 }
 
 keepCompiledCode();

@@ -52,6 +52,10 @@ test.each([
   ['-1', undefined],
   ['1kk', undefined],
   ['1e3', undefined],
+  ['1.', 1],
+  ['1.0b', 1],
+  ['1.5', undefined],
+  ['1.5b', undefined],
 ])('parseSize(%j) is %j', (text, bytes) => {
   expect(parseSize(text)).toBe(bytes);
 });

@@ -52,6 +52,14 @@ const TABLE = `
   bench --flush-interval=1 -d 2 -w data.qcow2
   bench
   bench nofile
+  # Caches: the third write fails if each of those before it was flushed.
+  ~ bench -w -c 8 -d 1 -s 512 --pattern=7 -t writethrough --image-opts driver=raw,file.driver=blkdebug,file.image.filename=data.raw,file.set-state.0.event=flush_to_os,file.set-state.0.state=1,file.set-state.0.new_state=2,file.set-state.1.event=flush_to_os,file.set-state.1.state=2,file.set-state.1.new_state=3,file.inject-error.0.event=write_aio,file.inject-error.0.state=3 => data.raw
+  ~ bench -w -c 8 -d 1 -s 512 --pattern=7 -t directsync --image-opts driver=raw,file.driver=blkdebug,file.image.filename=data.raw,file.set-state.0.event=flush_to_os,file.set-state.0.state=1,file.set-state.0.new_state=2,file.set-state.1.event=flush_to_os,file.set-state.1.state=2,file.set-state.1.new_state=3,file.inject-error.0.event=write_aio,file.inject-error.0.state=3 => data.raw
+  bench -w -c 8 -d 1 -s 512 --pattern=7 -t writeback --image-opts driver=raw,file.driver=blkdebug,file.image.filename=data.raw,file.set-state.0.event=flush_to_os,file.set-state.0.state=1,file.set-state.0.new_state=2,file.set-state.1.event=flush_to_os,file.set-state.1.state=2,file.set-state.1.new_state=3,file.inject-error.0.event=write_aio,file.inject-error.0.state=3 => data.raw
+  bench -w -c 8 -d 1 -s 512 --pattern=7 -t unsafe --flush-interval 1 --image-opts driver=raw,file.driver=blkdebug,file.image.filename=data.raw,file.set-state.0.event=flush_to_os,file.set-state.0.state=1,file.set-state.0.new_state=2,file.set-state.1.event=flush_to_os,file.set-state.1.state=2,file.set-state.1.new_state=3,file.inject-error.0.event=write_aio,file.inject-error.0.state=3 => data.raw
+  bench -w -c 8 -d 1 -s 512 --pattern=7 -t writethrough --image-opts cache.no-flush=on,driver=raw,file.driver=blkdebug,file.image.filename=data.raw,file.set-state.0.event=flush_to_os,file.set-state.0.state=1,file.set-state.0.new_state=2,file.set-state.1.event=flush_to_os,file.set-state.1.state=2,file.set-state.1.new_state=3,file.inject-error.0.event=write_aio,file.inject-error.0.state=3 => data.raw
+  bench -n -c 3 data.raw; bench -n -t none -c 3 data.raw; bench -i native -c 3 top.qcow2; bench -i native -t directsync -w -c 3 data.qcow2
+  bench -c 010 data.raw; bench -c 0x10 data.raw; bench -c -1 data.raw; bench -c '' data.raw; bench -s 1.5 data.raw
 `;
 
 describeCommands('spindle-img beside qemu-img: resize and bench', TABLE);

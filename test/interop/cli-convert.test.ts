@@ -73,6 +73,7 @@ const TABLE = `
   convert -l foo data.qcow2 x
   convert -l foo data.raw x
   convert -r x data.raw x
+  convert -m 0x4 data.raw x; convert -m 010 -O qcow2 data.raw y; convert -C --salvage data.raw z => x y
   convert -C -S 4k data.raw x
   convert -t foo data.raw x
   convert -T foo data.raw x

@@ -8,7 +8,7 @@ const IMAGES = {
   ...{ 'sub.qcow2': 'qcow2', 'zstd.qcow2': 'qcow2', 'snap.qcow2': 'qcow2', 'bits.qcow2': 'qcow2' },
 };
 /** Of these `map` says more than qemu-img's does. */
-const HAS_OWN_MAP = new Set(['x.vhdx', 'sub.qcow2']);
+const HAS_OWN_MAP = new Set(['x.vhdx']);
 const EVERY_IMAGE = Object.entries(IMAGES)
   .map(
     ([name, format]) => `

@@ -93,7 +93,8 @@ describeWithQemu('spindle-img as a process', () => {
     const end = ended(child);
     await untilBegun(place);
     child.kill(signal);
-    expect((await end).code).toBe(1);
+    // A script sees what stopped it.
+    expect(await end).toMatchObject({ signal, stderr: 'spindle-img: Stopped before the end\n' });
     expect(readdirSync(place)).toEqual([]);
   });
 

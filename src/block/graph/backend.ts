@@ -8,6 +8,8 @@ import type { BlockNode } from './node.ts';
 export class BlockBackend {
   readonly id: string;
   readonly root: Child;
+  /** False: every write is on stable storage before it is answered. QEMU: enable_write_cache, cache=writethrough. */
+  writeCache = true;
   #inFlight = 0;
   #quiesced = 0;
   #closed = false;
@@ -55,17 +57,17 @@ export class BlockBackend {
     return this.#track(this.node.read(offset, buffer, flags));
   }
 
-  /** Writes guest bytes. They survive a power cut once a `flush` that began after it has returned. */
+  /** Writes guest bytes. They survive a power cut once a `flush` that began after it has returned; without a write cache at once. */
   write(offset: number, data: Uint8Array, flags: RequestFlags = NO_FLAGS): MaybePromise<void> {
     this.#check('write', offset, data.length);
     if (this.#quiesced > 0) return start(this.#later(() => this.write(offset, data, flags)));
-    return this.#track(this.root.write(offset, data, flags));
+    return this.#track(this.root.write(offset, data, this.#stable(flags)));
   }
 
   writeZeroes(offset: number, length: number, flags: RequestFlags = NO_FLAGS): MaybePromise<void> {
     this.#check('write zeroes', offset, length);
     if (this.#quiesced > 0) return start(this.#later(() => this.writeZeroes(offset, length, flags)));
-    return this.#track(this.root.writeZeroes(offset, length, flags));
+    return this.#track(this.root.writeZeroes(offset, length, this.#stable(flags)));
   }
 
   discard(offset: number, length: number): MaybePromise<void> {
@@ -97,7 +99,7 @@ export class BlockBackend {
   /** `write` without ever waiting. @throws BlockError `would-block` like `readSync` */
   writeSync(offset: number, data: Uint8Array): void {
     this.#checkSynchronous('write', offset, data.length);
-    this.#expectDone(this.root.write(offset, data));
+    this.#expectDone(this.root.write(offset, data, this.#stable(NO_FLAGS)));
   }
 
   /** `flush` without ever waiting. @throws BlockError `would-block` like `readSync` */
@@ -131,6 +133,10 @@ export class BlockBackend {
   /** No request is taken any more. The graph detaches the backend once it is idle. */
   markClosed(): void {
     this.#closed = true;
+  }
+
+  #stable(flags: RequestFlags): RequestFlags {
+    return this.writeCache ? flags : { ...flags, fua: true };
   }
 
   #check(op: string, offset: number, length: number): void {

@@ -3,7 +3,7 @@ import { isPromise, settle, start, type Co, type MaybePromise } from '../co.ts';
 import type { BlockLimits, FormatDriver, FormatImage, Preallocation, RequestFlags } from '../driver.ts';
 import { BlockError } from '../error.ts';
 import type { BlockEvent } from '../events.ts';
-import type { Extent } from '../extent.ts';
+import { NO_OFFSET, type Extent } from '../extent.ts';
 import { AlignedIo, isAligned, type BlockIo } from '../io/align.ts';
 import { isZero, zeroBuffer } from '../io/buffers.ts';
 import { discardImage } from '../io/discard.ts';
@@ -131,8 +131,7 @@ export class ImageNode extends BlockNode implements ImageLayer {
       });
     }
     this.requestEvent('pwritev');
-    const written = this.writeInside(offset, data, flags);
-    return flags.fua === true ? start(this.#thenFlush(written)) : written;
+    return this.writeInside(offset, data, flags);
   }
 
   /** @param data missing: zeroes */
@@ -157,8 +156,7 @@ export class ImageNode extends BlockNode implements ImageLayer {
     if (!isAligned(offset, length, requestAlignment)) return start(this.#zeroUnaligned(offset, length, flags));
     this.requestEvent('pwritev_zero');
     const mayUnmap = flags.mayUnmap === true && this.#options.discard === 'unmap';
-    const zeroed = this.#beside(offset, length, () => start(this.#zero(offset, length, { ...flags, mayUnmap })));
-    return flags.fua === true ? start(this.#thenFlush(zeroed)) : zeroed;
+    return this.#beside(offset, length, () => start(this.#zero(offset, length, { ...flags, mayUnmap })));
   }
 
   protected performDiscard(offset: number, length: number): MaybePromise<void> {
@@ -239,11 +237,6 @@ export class ImageNode extends BlockNode implements ImageLayer {
     for (const child of this.children.values()) if (!child.readOnly) yield* settle(child.flush());
   }
 
-  *#thenFlush(done: MaybePromise<void>): Co<void> {
-    yield* settle(done);
-    yield* settle(this.flush());
-  }
-
   *#zero(offset: number, length: number, flags: RequestFlags): Co<void> {
     if (offset + length > this.length) yield* this.#resize(offset + length);
     yield* zeroImage(this, offset, length, flags);
@@ -314,14 +307,18 @@ export class ImageNode extends BlockNode implements ImageLayer {
 }
 
 function statusOf(extent: Extent): LayerStatus {
-  const isPlace = extent.kind === 'data' && extent.child.opaque !== true;
-  const place = isPlace ? { hostOffset: extent.hostOffset, hostNode: extent.child.nodeName } : {};
   return {
     length: extent.length,
     present: extent.kind !== 'backing',
     data: extent.kind === 'data' || extent.kind === 'encoded',
     zero: extent.kind === 'zero',
     compressed: extent.kind === 'encoded' && extent.encoding === 'compressed',
-    ...place,
+    ...placeOf(extent),
   };
+}
+
+function placeOf(extent: Extent): Pick<LayerStatus, 'hostOffset' | 'hostNode'> {
+  const { kind, child, hostOffset } = extent;
+  if (kind === 'data') return child.opaque === true ? {} : { hostOffset, hostNode: child.nodeName };
+  return kind === 'encoded' || hostOffset === NO_OFFSET ? {} : { hostOffset };
 }

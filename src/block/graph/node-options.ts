@@ -1,5 +1,5 @@
 /** Options that every node takes, whatever its driver, with QEMU's names (`blockdev-add`). */
-import type { BlockdevOptions } from '../driver.ts';
+import type { BlockdevOptions, OpenFlags } from '../driver.ts';
 import { BlockError } from '../error.ts';
 import { parseOptions, type OptionSchema, type OptionValues } from '../options.ts';
 
@@ -23,6 +23,14 @@ export const genericOptions = {
     values: ['off', 'on', 'unmap'],
     help: 'whether writes of zeroes are turned into write-zeroes requests',
     default: 'off',
+  },
+  'cache.no-flush': {
+    type: 'boolean',
+    help: 'whether flushes are left out, here and below: a power cut loses what it likes',
+  },
+  'cache.direct': {
+    type: 'boolean',
+    help: 'whether the cache of the system was to be passed by; it is taken, and used all the same',
   },
   probed: {
     type: 'boolean',
@@ -48,13 +56,28 @@ export interface SplitOptions {
   readonly own: Readonly<Record<string, unknown>>;
 }
 
+/** `cache` is the one generic option that has parts: an unknown part is unknown to the driver, like any option. */
+function withFlatCache(options: BlockdevOptions): BlockdevOptions {
+  const { cache, ...others } = options;
+  if (typeof cache !== 'object' || cache === null) return options;
+  return { ...others, ...Object.fromEntries(Object.entries(cache).map(([name, value]) => [`cache.${name}`, value])) };
+}
+
+export type CacheFlags = Pick<OpenFlags, 'noFlush' | 'direct'>;
+
+/** What is not said of caches is as it is above. */
+export function cacheFlags(generic: GenericOptions, above: CacheFlags): CacheFlags {
+  const { noFlush = false, direct = false } = above;
+  return { noFlush: generic['cache.no-flush'] ?? noFlush, direct: generic['cache.direct'] ?? direct };
+}
+
 /** Sorts options into the generic ones, children, and the driver's own. @throws BlockError `invalid` */
 export function splitOptions(options: BlockdevOptions): SplitOptions {
   const parts = { generic: {}, children: {}, own: {} } as Record<
     'generic' | 'children' | 'own',
     Record<string, unknown>
   >;
-  for (const [name, value] of Object.entries(options)) {
+  for (const [name, value] of Object.entries(withFlatCache(options))) {
     const part = Object.hasOwn(genericOptions, name) ? 'generic' : CHILDREN.has(name) ? 'children' : 'own';
     parts[part][name] = value;
   }

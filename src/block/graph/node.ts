@@ -104,7 +104,10 @@ export abstract class BlockNode implements StatusLayer {
     let result: MaybePromise<void>;
     try {
       this.#checkWritable();
-      result = this.performWrite(offset, data, flags);
+      result =
+        flags.fua === true
+          ? this.#stably(flags, (plain) => this.performWrite(offset, data, plain))
+          : this.performWrite(offset, data, flags);
     } catch (error) {
       this.requestEvent('pwritev_done');
       throw this.#failed(counter, error, 'write', offset, data.length);
@@ -119,7 +122,9 @@ export abstract class BlockNode implements StatusLayer {
   writeZeroes(offset: number, length: number, flags: RequestFlags = NO_FLAGS): MaybePromise<void> {
     return this.#account(this.statistics.zero, 'zero', offset, length, () => {
       this.#checkWritable();
-      return this.performWriteZeroes(offset, length, flags);
+      return flags.fua === true
+        ? this.#stably(flags, (plain) => this.performWriteZeroes(offset, length, plain))
+        : this.performWriteZeroes(offset, length, flags);
     });
   }
 
@@ -170,6 +175,11 @@ export abstract class BlockNode implements StatusLayer {
 
   drainEnd(): void {
     for (const child of this.children.values()) child.node.drainEnd();
+  }
+
+  /** A flush reaches all that is below, so nobody there has to know. */
+  #stably(flags: RequestFlags, change: (flags: RequestFlags) => MaybePromise<void>): MaybePromise<void> {
+    return chain(change({ ...flags, fua: false }), () => this.flush());
   }
 
   #wrote(end: number): void {

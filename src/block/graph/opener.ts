@@ -23,7 +23,7 @@ import { passGate, type ReferencePolicy } from './gate.ts';
 import { checkLineage, decodeIdentity, difference, encodeIdentity, fileOf, identityOf } from './identity.ts';
 import { ImageNode } from './image-node.ts';
 import type { BlockNode } from './node.ts';
-import { splitOptions, type GenericOptions, type SplitOptions } from './node-options.ts';
+import { cacheFlags, splitOptions, type CacheFlags, type GenericOptions, type SplitOptions } from './node-options.ts';
 import { childPermissions } from './permission.ts';
 import { ProbeGuard } from './probe-guard.ts';
 import { StorageNode } from './storage-node.ts';
@@ -46,6 +46,8 @@ interface Position {
   /** The parent is read-only: so is this one. */
   readonly readOnly: boolean;
   readonly forceShare: boolean;
+  /** What the parent says of caches, unless the node's own options do. */
+  readonly cache: CacheFlags;
   /** What is opened is a file of an image: without a driver its name is that of a protocol, and nothing is probed. */
   readonly isFile: boolean;
   /** How many images stand above. */
@@ -54,7 +56,7 @@ interface Position {
   readonly above: readonly string[];
 }
 
-const TOP: Position = { readOnly: false, forceShare: false, isFile: false, depth: 0, above: [] };
+const TOP: Position = { readOnly: false, forceShare: false, cache: {}, isFile: false, depth: 0, above: [] };
 
 export class NodeOpener {
   readonly #graph: BlockGraph;
@@ -158,7 +160,8 @@ export class NodeOpener {
         throw new BlockError('permission', `The protocol '${driver.name}' can only read`);
       }
       const length = yield* settle(storage.getLength());
-      return this.#register(new StorageNode(nodeName, driver, this.#graph.clock, storage, filename, length));
+      const node = new StorageNode(nodeName, driver, this.#graph.clock, storage, filename, length, flags);
+      return this.#register(node);
     } catch (error) {
       throw withContext(error, { node: nodeName, driver: driver.name, op: 'open', filename });
     }
@@ -168,10 +171,11 @@ export class NodeOpener {
     const { generic, children, own } = split;
     const nodeName = this.#reserveName(generic['node-name']);
     const options = parseOptions(driver.openOptions, own, `driver '${driver.name}'`);
+    const cache = cacheFlags(generic, position.cache);
     const wantsReadOnly = this.#flags(generic, position).readOnly || !driver.capabilities.write;
     const file = yield* this.#openFileChild(
       children['file'],
-      { ...position, readOnly: wantsReadOnly, forceShare: generic['force-share'], isFile: true },
+      { ...position, cache, readOnly: wantsReadOnly, forceShare: generic['force-share'], isFile: true },
       `driver '${driver.name}'`,
     );
     const readOnly = wantsReadOnly || file.readOnly;
@@ -187,6 +191,7 @@ export class NodeOpener {
     const below: Position = {
       readOnly,
       forceShare: generic['force-share'],
+      cache,
       isFile: true,
       depth: position.depth + 1,
       above,
@@ -240,7 +245,13 @@ export class NodeOpener {
     const { [childName]: given, ...own } = { ...split.own, ...split.children };
     const options = parseOptions(driver.options, own, `driver '${driver.name}'`);
     const flags = this.#flags(generic, position);
-    const inside: Position = { ...position, readOnly: flags.readOnly, forceShare: flags.forceShare === true };
+    const cache = cacheFlags(generic, position.cache);
+    const inside: Position = {
+      ...position,
+      cache,
+      readOnly: flags.readOnly,
+      forceShare: flags.forceShare === true,
+    };
     const file = yield* this.#openFileChild(given, inside, `driver '${driver.name}'`, childName);
     const readOnly = flags.readOnly || file.readOnly;
     const child = this.#attach(childName, nodeName, file, ['filtered'], readOnly, inside.forceShare);
@@ -434,6 +445,7 @@ export class NodeOpener {
       check: this.#policy.check === true,
       inspect: this.#policy.inspect === true,
       forceShare: position.forceShare || generic['force-share'],
+      ...cacheFlags(generic, position.cache),
     };
   }
 

@@ -1,6 +1,13 @@
 /** The node of an opened protocol: the bottom of every graph. Aligns requests and keeps count of the length. */
 import { chain, isPromise, settle, start, startAsync, type Co, type MaybePromise } from '../co.ts';
-import { NO_FLAGS, type BlockLimits, type ProtocolDriver, type RequestFlags, type Storage } from '../driver.ts';
+import {
+  NO_FLAGS,
+  type BlockLimits,
+  type OpenFlags,
+  type ProtocolDriver,
+  type RequestFlags,
+  type Storage,
+} from '../driver.ts';
 import { BlockError } from '../error.ts';
 import type { BlockEvent } from '../events.ts';
 import { AlignedIo, isAligned } from '../io/align.ts';
@@ -24,8 +31,12 @@ export class StorageNode extends BlockNode {
   #writes = 0;
   #flushedWrites = 0;
   #flushing: Promise<void> | undefined;
+  readonly #noFlush: boolean;
 
-  /** @param length what `storage.getLength()` says, in bytes */
+  /**
+   * @param length what `storage.getLength()` says, in bytes
+   * @param flags whether flushes are left out
+   */
   constructor(
     nodeName: string,
     driver: ProtocolDriver,
@@ -33,9 +44,11 @@ export class StorageNode extends BlockNode {
     storage: Storage,
     filename: string,
     length: number,
+    { noFlush = false }: OpenFlags,
   ) {
     super(nodeName, driver, clock);
     this.storage = storage;
+    this.#noFlush = noFlush;
     this.#filename = filename;
     this.limits = storage.limits;
     this.#direct = storage.limits.requestAlignment === 1 && storage.limits.transferMax === 0;
@@ -67,13 +80,13 @@ export class StorageNode extends BlockNode {
     return this.#direct ? this.storage.read(offset, buffer) : this.#blocks.read(offset, buffer, NO_FLAGS);
   }
 
-  protected performWrite(offset: number, data: Uint8Array, flags: RequestFlags): MaybePromise<void> {
+  protected performWrite(offset: number, data: Uint8Array): MaybePromise<void> {
     if (data.length === 0) return;
     if (offset + data.length > MAX_OFFSET) throw new BlockError('invalid', 'The write ends at or above 2^53');
     const written = this.#direct ? this.#writeDirect(offset, data) : this.#blocks.write(offset, data, NO_FLAGS);
     const end = offset + data.length;
-    if (isPromise(written)) return written.then(() => this.#afterWrite(end, flags));
-    return this.#afterWrite(end, flags);
+    if (isPromise(written)) return written.then(() => this.#afterWrite(end));
+    this.#afterWrite(end);
   }
 
   #writeDirect(offset: number, data: Uint8Array): MaybePromise<void> {
@@ -81,10 +94,9 @@ export class StorageNode extends BlockNode {
     return this.storage.write(offset, data);
   }
 
-  #afterWrite(end: number, flags: RequestFlags): MaybePromise<void> {
+  #afterWrite(end: number): void {
     this.#writes++;
     if (end > this.#length) this.#length = end;
-    if (flags.fua === true) return this.flush();
   }
 
   protected performWriteZeroes(offset: number, length: number, flags: RequestFlags): MaybePromise<void> {
@@ -98,7 +110,7 @@ export class StorageNode extends BlockNode {
       const zero = (): MaybePromise<void> => storage.writeZeroes!(offset, length, flags.mayUnmap === true);
       this.requestEvent('pwritev_zero');
       yield* settle(this.#blocks.beside(offset, length, zero));
-      yield* settle(this.#afterWrite(offset + length, flags));
+      this.#afterWrite(offset + length);
       return;
     }
     if (flags.noFallback === true) {
@@ -106,7 +118,7 @@ export class StorageNode extends BlockNode {
     }
     for (let done = 0; done < length;) {
       const part = Math.min(length - done, ZERO_BUFFER_BYTES);
-      yield* settle(this.performWrite(offset + done, zeroBuffer(part), flags));
+      yield* settle(this.performWrite(offset + done, zeroBuffer(part)));
       done += part;
     }
   }
@@ -122,6 +134,7 @@ export class StorageNode extends BlockNode {
   }
 
   protected performFlush(): MaybePromise<void> {
+    if (this.#noFlush) return;
     // A flush in flight may have begun before our last write. Wait for it, and see then.
     if (this.#flushing !== undefined) return this.#flushing.then(() => this.performFlush());
     if (this.#flushedWrites === this.#writes) return;

@@ -97,9 +97,10 @@ class MadeFiles implements MadeImage {
 }
 
 function placeOf(graph: BlockGraph, file: BlockdevOptions | string): Place {
-  const { driver: name, ...own } = typeof file === 'string' ? parseFilename(graph.drivers, file) : file;
+  const { driver: name, cache, ...own } = typeof file === 'string' ? parseFilename(graph.drivers, file) : file;
   const protocol = findProtocol(graph.drivers, name ?? graph.drivers.defaultProtocol);
-  return { protocol, options: parseOptions(protocol.options, own, `driver '${protocol.name}'`) };
+  const options = parseOptions(protocol.options, own, `driver '${protocol.name}'`);
+  return { protocol, options, ...(cache === undefined ? {} : { generic: { cache } }) };
 }
 
 function* createFile(
@@ -181,6 +182,8 @@ function* createFormatted(
 interface Place {
   readonly protocol: ProtocolDriver;
   readonly options: Readonly<Record<string, unknown>>;
+  /** What any node takes. */
+  readonly generic?: Readonly<Record<string, unknown>>;
 }
 
 interface MadeFile extends Place {
@@ -197,8 +200,8 @@ function* writeImage(
   made: MadeFile[],
 ): Co<void> {
   const opened: Child[] = [];
-  const openPlace = function* (name: string, { protocol, options: file }: Place): Co<Child> {
-    const node = yield* settle(graph.add({ driver: protocol.name, ...file }));
+  const openPlace = function* (name: string, { protocol, options: file, generic }: Place): Co<Child> {
+    const node = yield* settle(graph.add({ driver: protocol.name, ...generic, ...file }));
     const roles = ['data', 'metadata'] as const;
     const child = graph.attach(name, 'create', node, roles, childPermissions(new Set(roles), false));
     opened.push(child);
@@ -229,11 +232,12 @@ function* writeImage(
 }
 
 /** Where a file is that an image will name: beside the image, unless the name says otherwise. */
-function placeBeside(graph: BlockGraph, { protocol, options }: Place, filename: string): Place {
+function placeBeside(graph: BlockGraph, { protocol, options, generic }: Place, filename: string): Place {
   const named = protocol.resolve?.(options, filename) ?? parseFilename(graph.drivers, filename);
   const { driver, ...own } = named;
   const other = findProtocol(graph.drivers, driver ?? protocol.name);
-  return { protocol: other, options: parseOptions(other.options, own, `driver '${other.name}'`) };
+  const parsed = parseOptions(other.options, own, `driver '${other.name}'`);
+  return { protocol: other, options: parsed, ...(generic === undefined ? {} : { generic }) };
 }
 
 function* sizeOfBacking(graph: BlockGraph, own: Readonly<Record<string, unknown>>): Co<number | undefined> {

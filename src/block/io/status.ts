@@ -36,6 +36,7 @@ export function* blockStatus(top: StatusLayer, offset: number, length: number, b
   let remaining = length;
   let depth = 0;
   let last = 0;
+  let place: { hostOffset?: number } = {};
   for (let layer: StatusLayer | undefined = top; layer !== undefined && layer !== base; layer = layer.below) {
     // A backing file that is shorter than its overlay answers zero for the rest, as if it held it.
     if (offset >= layer.length) {
@@ -46,6 +47,7 @@ export function* blockStatus(top: StatusLayer, offset: number, length: number, b
     if (status.present) return { ...status, offset, depth };
     remaining = Math.min(remaining, status.length);
     last = depth;
+    place = status.hostOffset === undefined ? {} : { hostOffset: status.hostOffset };
     if (!layer.isFilter) depth++;
   }
   return {
@@ -56,6 +58,7 @@ export function* blockStatus(top: StatusLayer, offset: number, length: number, b
     data: false,
     zero: base === undefined,
     compressed: false,
+    ...place,
   };
 }
 

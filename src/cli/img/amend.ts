@@ -16,8 +16,8 @@ export const amend: Command = {
     const format = given.value('f');
     if (format !== undefined && texts.some(asksForHelp)) return showOptions(session, format);
     if (given.operands.length !== 1) throw new Failure('Expecting one image file name');
-    targetCache(given, 'writeback');
-    const disk = await session.open(onlyImage(given), { readOnly: false });
+    const cache = targetCache(given, 'writeback');
+    const disk = await session.open(onlyImage(given), { readOnly: false, cache });
     if (texts.some(asksForHelp)) return showOptions(session, disk.node.driver.name);
     const progress = new ProgressLine(session.terminal, given.has('p') && !given.has('q'));
     try {
@@ -37,7 +37,7 @@ export const amend: Command = {
 
 /** Sizes and switches are checked here, in qemu-img's words; whether the format takes them is for it to say. */
 function amendValues(session: Session, format: string, texts: readonly string[]): Record<string, string | number> {
-  const given = Object.assign({}, ...texts.map(parseKeyValues)) as Record<string, string>;
+  const given = Object.assign({}, ...texts.map((text) => parseKeyValues(text))) as Record<string, string>;
   const schema = formatNamed(session.graph.drivers, format).amendOptions;
   if (schema === undefined || Object.keys(given).some((name) => !Object.hasOwn(schema, name))) return given;
   return readValues(schema, texts);

@@ -1,14 +1,15 @@
 /** `bench`: how fast requests are. */
 import { benchImage, startAsync, type BenchSettings } from '../../node/index.ts';
+import { isAioMode } from '../shared/aio-mode.ts';
 import { cacheMode } from '../shared/cache-mode.ts';
 import { Failure } from '../shared/failure.ts';
-import { sizeArgument } from '../shared/sizes.ts';
+import type { OpenSettings } from '../shared/session.ts';
+import { readInteger, sizeArgument } from '../shared/sizes.ts';
 import { requestMessage } from '../shared/words.ts';
 import type { Given } from '../shared/arguments.ts';
 import { COMMON_LONG, onlyImage, type Command } from './command.ts';
 
 const INT_MAX = 2_147_483_647;
-const AIO_MODES: readonly string[] = ['threads', 'native', 'io_uring'];
 
 export const bench: Command = {
   options: {
@@ -22,12 +23,13 @@ export const bench: Command = {
     },
   },
   async run(session, given) {
+    const access = readAccess(given);
     const settings = readSettings(given);
     const { count, depth, bufferSize, offset, stepSize, write, flushInterval } = settings;
     const image = onlyImage(given);
     if (!write && flushInterval > 0) throw new Failure('--flush-interval is only available in write tests');
     if (flushInterval > 0 && flushInterval < depth) throw new Failure("Flush interval can't be smaller than depth");
-    const disk = await session.open(image, { readOnly: !write, forceShare: given.has('U') });
+    const disk = await session.open(image, { readOnly: !write, forceShare: given.has('U'), ...access });
     session.out(
       `Sending ${count} ${write ? 'write' : 'read'} requests, ${bufferSize} bytes each, ${depth} in parallel ` +
         `(starting at offset ${offset}, step size ${stepSize})\n`,
@@ -45,12 +47,18 @@ export const bench: Command = {
   },
 };
 
+/** How the image is opened. @throws Failure */
+function readAccess(given: Given): Pick<OpenSettings, 'cache' | 'fileOptions'> {
+  const cache = cacheMode(given.value('t') ?? 'writeback');
+  if (cache === undefined) throw new Failure('Invalid cache mode');
+  const named = given.value('i');
+  if (named !== undefined && !isAioMode(named)) throw new Failure(`Invalid aio option: ${named}`);
+  const aio = given.has('n') ? 'native' : named;
+  return { cache, ...(aio === undefined ? {} : { fileOptions: { aio } }) };
+}
+
 /** @throws Failure */
 function readSettings(given: Given): BenchSettings {
-  const cache = given.value('t');
-  if (cache !== undefined && cacheMode(cache) === undefined) throw new Failure('Invalid cache mode');
-  const aio = given.value('i');
-  if (aio !== undefined && !AIO_MODES.includes(aio)) throw new Failure(`Invalid aio option: ${aio}`);
   const size = (key: string, what: string, standard: number, max?: number): number => {
     const text = given.value(key);
     return text === undefined ? standard : sizeArgument(what, text, max === undefined ? {} : { max });
@@ -72,7 +80,7 @@ function readSettings(given: Given): BenchSettings {
 function numberOf(given: Given, key: string, standard: number, max: number, message: string): number {
   const text = given.value(key);
   if (text === undefined) return standard;
-  const value = /^(0x[0-9a-f]+|\d+)$/i.test(text) ? Number(text) : Number.NaN;
-  if (!(value <= max)) throw new Failure(message);
+  const value = readInteger(text);
+  if (value === undefined || value < 0 || value > max) throw new Failure(message);
   return value;
 }

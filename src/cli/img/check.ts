@@ -29,9 +29,10 @@ export const check: Command = {
     const fix = repairOf(given.value('r'));
     const image = onlyImage(given);
     const json = wantsJson(given);
-    sourceCache(given);
+    const cache = sourceCache(given);
     const quiet = given.has('q');
-    const disk = await session.open(image, { readOnly: fix === 'none', check: true, forceShare: given.has('U') });
+    const forceShare = given.has('U');
+    const disk = await session.open(image, { readOnly: fix === 'none', check: true, forceShare, cache });
     const first = await runCheck(session, disk, fix);
     const repaired = first.leaksFixed > 0 || first.corruptionsFixed > 0;
     if (repaired && !json && !quiet) session.out(repairText(first));

@@ -52,11 +52,11 @@ export function imageNamed(given: Given, name: string, formatKey: string): Image
 }
 
 /** `-T`. @throws Failure */
-export function sourceCache(given: Given, exitCode = 1): void {
-  const name = given.value('T');
-  if (name !== undefined && cacheMode(name) === undefined) {
-    throw new Failure(`Invalid source cache option: ${name}`, { exitCode });
-  }
+export function sourceCache(given: Given, exitCode = 1): CacheMode {
+  const name = given.value('T') ?? 'writeback';
+  const mode = cacheMode(name);
+  if (mode === undefined) throw new Failure(`Invalid source cache option: ${name}`, { exitCode });
+  return mode;
 }
 
 /** `-t`. @throws Failure */

@@ -7,6 +7,7 @@ import {
   type BlockBackend,
   type BlockNode,
 } from '../../node/index.ts';
+import type { CacheMode } from '../shared/cache-mode.ts';
 import { Failure } from '../shared/failure.ts';
 import { Pacer } from '../shared/pacer.ts';
 import { ProgressLine } from '../shared/progress.ts';
@@ -19,12 +20,12 @@ import { describeChain, type Described } from './info.ts';
 export const commit: Command = {
   options: { short: 'f:ht:b:dpqr:', long: { ...COMMON_LONG } },
   async run(session, given) {
-    targetCache(given, 'writeback');
+    const cache = targetCache(given, 'writeback');
     const image = onlyImage(given);
     const rateText = given.value('r');
     const rate = rateText === undefined ? 0 : sizeArgument('rate limit', rateText);
     const baseName = given.value('b');
-    const { top, base } = await openLayers(session, image, baseName);
+    const { top, base } = await openLayers(session, image, baseName, cache);
     const progress = new ProgressLine(session.terminal, given.has('p') && !given.has('q'));
     const pacer = rate > 0 ? new Pacer(rate, session.terminal.signal) : undefined;
     const pace = pacer === undefined ? undefined : (bytes: number) => pacer.wait(bytes);
@@ -51,6 +52,7 @@ async function openLayers(
   session: Session,
   image: ImageName,
   baseName: string | undefined,
+  cache: CacheMode,
 ): Promise<{ readonly top: BlockBackend; readonly base: BlockNode }> {
   // Opened as a whole first: every layer must be there, and messages are about the image that was named.
   await session.close(await session.open(image, { readOnly: false }));
@@ -58,14 +60,14 @@ async function openLayers(
   const at = baseName === undefined ? 1 : chain.findIndex((_, index) => index > 0 && isBase(chain, index, baseName));
   if (chain.length < 2 && baseName === undefined) throw new Failure('Image does not have a backing file');
   if (at < 1) throw new Failure(`Did not find '${baseName}' in the backing chain of '${image.name}'`);
-  const base = await session.add(chain[at]!.image, { readOnly: false, guessesSilently: true });
+  const base = await session.add(chain[at]!.image, { readOnly: false, guessesSilently: true, cache });
   let below = base;
   for (const { image: layer } of chain.slice(1, at).toReversed()) {
     below = await session.add(layer, { readOnly: true, backing: below.nodeName });
   }
   // The format was looked for already, and a warning about it is printed once.
   const named = { ...image, format: image.imageOpts === true ? image.format : chain[0]!.info.format };
-  return { top: await session.open(named, { readOnly: false, backing: below.nodeName }), base };
+  return { top: await session.open(named, { readOnly: false, backing: below.nodeName, cache }), base };
 }
 
 /** A layer goes by its path, and by the name that the image above it has for it. */

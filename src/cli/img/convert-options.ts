@@ -1,7 +1,7 @@
 /** What `convert` was asked for. */
 import type { Given } from '../shared/arguments.ts';
 import { Failure } from '../shared/failure.ts';
-import { sizeArgument } from '../shared/sizes.ts';
+import { readInteger, sizeArgument } from '../shared/sizes.ts';
 import { COMMON_LONG, sourceCache, targetCache } from './command.ts';
 import type { CacheMode } from '../shared/cache-mode.ts';
 
@@ -74,7 +74,7 @@ function readSparse(text: string): number {
 
 function readParallel(text: string | undefined): number {
   if (text === undefined) return 8;
-  const value = /^\d+$/.test(text) ? Number(text) : 0;
+  const value = readInteger(text) ?? 0;
   if (value >= 1 && value <= MAX_PARALLEL) return value;
   throw new Failure(`Invalid number of coroutines. Allowed number of coroutines is between 1 and ${MAX_PARALLEL}`);
 }
@@ -88,6 +88,7 @@ function refuseContradictions(given: Given): void {
     [given.has('target-is-zero') && !given.has('n'), '--target-is-zero requires use of -n flag'],
     [given.has('C') && given.has('S'), 'Cannot enable copy offloading when -S is used'],
     [given.has('C') && given.has('c'), 'Cannot enable copy offloading when -c is used'],
+    [given.has('C') && given.has('salvage'), 'Cannot use copy offloading in salvaging mode'],
     [
       given.has('target-is-zero') && given.has('B'),
       'Cannot use --target-is-zero when the destination image has a backing file',

@@ -9,10 +9,12 @@ import {
   type FormatDriver,
 } from '../../node/index.ts';
 import type { Given } from '../shared/arguments.ts';
+import { cacheOptions } from '../shared/cache-mode.ts';
 import { createHelp, createValues, formatNamed, type CreateValues } from '../shared/create-options.ts';
 import { Failure } from '../shared/failure.ts';
 import { asksForHelp } from '../shared/key-values.ts';
 import { NewFile } from '../shared/new-file.ts';
+import { asPath } from '../shared/paths.ts';
 import { Pacer } from '../shared/pacer.ts';
 import { ProgressLine } from '../shared/progress.ts';
 import type { Session } from '../shared/session.ts';
@@ -100,8 +102,9 @@ async function intoNew(
   const driver = formatNamed(session.graph.drivers, request.format);
   if (given.has('bitmaps')) expectBitmaps(driver.name, driver.capabilities.bitmaps);
   const values = targetValues(driver, given, request, totalLength(sources));
-  const isFile = session.fileOptions(request.target).driver === 'file';
-  const file = new NewFile(request.target, isFile);
+  const { driver: protocol, filename } = session.fileOptions(request.target);
+  const isFile = protocol === 'file';
+  const file = new NewFile(isFile ? asPath(String(filename)) : request.target, isFile);
   try {
     await begin(session, request, file, driver, values);
     const image = { name: file.path, format: request.format };
@@ -141,7 +144,7 @@ async function begin(
 ): Promise<void> {
   try {
     if (file.replaces) await expectFree(session, request.target);
-    const fileOptions = { cache: { 'no-flush': request.cache.noFlush } };
+    const fileOptions = { cache: cacheOptions(request.cache) };
     const made = await makeImage(session, driver, file.path, values, { fileOptions, finalName: request.target });
     file.consistsOf(made.map((each) => each.file));
   } catch (error) {
@@ -190,7 +193,8 @@ function targetSettings(request: ConvertRequest, values: CreateValues) {
   };
   return {
     readOnly: false,
-    fileOptions: { ...ON_THREADS, cache: { 'no-flush': request.cache.noFlush } },
+    cache: request.cache,
+    fileOptions: ON_THREADS,
     options: secrets,
   };
 }

@@ -17,11 +17,11 @@ export const rebase: Command = {
     if (!unsafe && name === undefined) {
       throw usageError('Must specify backing file (-b) or use unsafe mode (-u)');
     }
-    targetCache(given, 'writeback');
+    const cache = targetCache(given, 'writeback');
     sourceCache(given);
     const progress = new ProgressLine(session.terminal, given.has('p') && !given.has('q'));
     try {
-      const disk = await session.open(image, { readOnly: false, ...(unsafe ? { backing: null } : {}) });
+      const disk = await session.open(image, { readOnly: false, cache, ...(unsafe ? { backing: null } : {}) });
       expectFormat(session, given.value('F'));
       if (!unsafe) await keepContent(session, given, image.name, disk, name!, progress);
       await change(given, disk, name);

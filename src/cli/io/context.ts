@@ -5,7 +5,7 @@ import { Failure } from '../shared/failure.ts';
 import { CommandError } from './command.ts';
 import { openDisk, openPrefix, type OpenRequest } from './open-image.ts';
 
-/** A request that runs beside the commands. What it prints waits until a command looks for it. */
+/** A request that runs beside the commands. What it prints waits until a command waits for something. */
 interface Pending {
   readonly ended: Promise<void>;
   /** Set when it has ended. */
@@ -19,6 +19,7 @@ export class IoContext {
   /** The program's image was named by options: `open` takes none beside them. */
   imageOpts = false;
   readonly #pending: Pending[] = [];
+  #isIdle = false;
 
   constructor(session: Session) {
     this.session = session;
@@ -94,6 +95,7 @@ export class IoContext {
       print: undefined,
       ended: run().then((print) => {
         pending.print = print;
+        if (this.#isIdle) this.deliver();
       }),
     };
     this.#pending.push(pending);
@@ -105,6 +107,17 @@ export class IoContext {
       if (pending.print === undefined) continue;
       this.#pending.splice(this.#pending.indexOf(pending), 1);
       pending.print();
+    }
+  }
+
+  /** Waits for something that has nothing to do with the image: what ends meanwhile is printed at once. */
+  async idle<T>(wait: () => Promise<T>): Promise<T> {
+    this.#isIdle = true;
+    this.deliver();
+    try {
+      return await wait();
+    } finally {
+      this.#isIdle = false;
     }
   }
 

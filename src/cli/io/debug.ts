@@ -1,6 +1,7 @@
 /** `break`, `remove_break`, `resume`, `wait_break`, `sleep`, `abort`, `sigraise`. */
 import { setImmediate, setTimeout as wait } from 'node:timers/promises';
 import { BlockError } from '../../node/index.ts';
+import { readInteger } from '../shared/sizes.ts';
 import { strerror } from '../shared/words.ts';
 import { CommandError, type IoCommand } from './command.ts';
 import { byteCount } from './numbers.ts';
@@ -69,9 +70,9 @@ export const sleep: IoCommand = {
   words: [1, 1],
   needsImage: false,
   async run(context, { operands: [text] }) {
-    if (!/^\d+$/.test(text!)) throw new CommandError(`${text} is not a valid number`);
-    await wait(Number(text));
-    context.deliver();
+    const milliseconds = readInteger(text!);
+    if (milliseconds === undefined || milliseconds < 0) throw new CommandError(`${text} is not a valid number`);
+    await context.idle(() => wait(milliseconds));
   },
 };
 

@@ -10,10 +10,11 @@ import { reopenRequest } from './reopen-options.ts';
 export function openRequest(given: Given, path: string | undefined, imageOpts: boolean): OpenRequest {
   const cache = requireCacheMode(given.value('t') ?? (given.has('n') ? 'none' : undefined));
   for (const mode of given.values('i')) checkAioMode(mode);
+  const aio = given.has('k') ? 'native' : given.value('i');
   const discardText = given.value('d') ?? 'unmap';
   const discard = discardMode(discardText);
   if (discard === undefined) throw new Failure(`Invalid discard option: ${discardText}`);
-  const options: Record<string, unknown> = Object.assign({}, ...given.values('o').map(parseKeyValues));
+  const options: Record<string, unknown> = Object.assign({}, ...given.values('o').map((text) => parseKeyValues(text)));
   const shared = {
     readOnly: given.has('r'),
     forceShare: given.has('U'),
@@ -21,6 +22,7 @@ export function openRequest(given: Given, path: string | undefined, imageOpts: b
     snapshot: given.has('s'),
     discard,
     cache,
+    aio,
   };
   if (imageOpts) return { ...shared, image: { name: path!, imageOpts: true }, shownName: undefined, options: {} };
   if (path === undefined) {
@@ -42,7 +44,8 @@ export const open: IoCommand = {
 
  -C, -- copy on read
  -d, -- what becomes of discards: ignore or unmap
- -i, -k, -- how QEMU does its I/O: checked, and without effect here
+ -i, -- how I/O is done: threads, native (which needs -n) or io_uring
+ -k, -- short for -i native
  -n, -- short for -t none
  -o, -- options of the driver
  -r, -- only read

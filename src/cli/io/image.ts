@@ -143,12 +143,13 @@ export const flush: IoCommand = {
   summary: 'makes everything that was written stable',
   words: [0, 0],
   needsImage: true,
-  async run({ disk, request }) {
-    if (request.cache.noFlush) return;
+  async run(context) {
     try {
-      await disk.flush();
+      await context.disk.flush();
     } catch (error) {
       throw new CommandError(strerror(error), 'none');
+    } finally {
+      context.deliver();
     }
   },
 };
@@ -186,7 +187,9 @@ export const discard: IoCommand = {
       throw new CommandError(`length cannot exceed ${MAX_REQUEST_BYTES}, given ${countText}`);
     }
     const { disk } = context;
-    const seconds = await timed('discard', () => inDisk(context, offset, count, () => disk.discard(offset, count)));
+    const seconds = await timed(context, 'discard', () =>
+      inDisk(context, offset, count, () => disk.discard(offset, count)),
+    );
     if (given.has('q')) return;
     printReport(context, { verb: 'discard', offset, count, seconds, machine: given.has('C') });
   },

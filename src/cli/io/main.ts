@@ -25,8 +25,8 @@ Reads, writes and examines disk images, request by request
   -n, --nocache        short for -t none
   -C, --copy-on-read   keep what is read from the backing file
   -m, --misalign       accepted; there is no direct I/O here
-  -k, --native-aio     accepted
-  -i, --aio=MODE       accepted: threads, native or io_uring
+  -k, --native-aio     short for -i native
+  -i, --aio=MODE       how I/O is done: threads, native (which needs -n) or io_uring
   -t, --cache=MODE     the cache mode; without it every write is stable when it is answered
   -d, --discard=MODE   what becomes of discards: ignore or unmap
   -T, --trace SPEC     accepted; nothing is traced
@@ -132,7 +132,7 @@ async function runAll(context: IoContext, given: readonly string[] | undefined, 
 async function* prompted(context: IoContext, lines: Lines): AsyncGenerator<string, void> {
   for (;;) {
     context.out(PROMPT);
-    const next = await lines.next();
+    const next = await context.idle(() => lines.next());
     if (next.done === true) return;
     yield next.value;
   }

@@ -1,5 +1,5 @@
 /** Numbers as qemu-io reads and prints them. */
-import { looksLikeSize, readSize } from '../shared/sizes.ts';
+import { looksLikeSize, readInteger, readSize } from '../shared/sizes.ts';
 import { CommandError } from './command.ts';
 
 /** QEMU: BDRV_REQUEST_MAX_BYTES, the longest request. */
@@ -20,8 +20,7 @@ export function byteCount(text: string): number {
 
 /** A byte that a buffer is filled with: decimal, `0x` or octal. @throws CommandError */
 export function patternByte(text: string): number {
-  const octal = /^0[0-7]+$/.test(text);
-  const value = octal ? Number.parseInt(text, 8) : /^(0x[0-9a-f]+|\d+)$/i.test(text) ? Number(text) : -1;
+  const value = readInteger(text) ?? -1;
   if (value < 0 || value > 255) throw new CommandError(`${text} is not a valid pattern byte`);
   return value;
 }

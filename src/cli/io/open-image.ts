@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createImage, startAsync, type BlockBackend, type BlockdevOptions, type BlockNode } from '../../node/index.ts';
+import { isAioMode } from '../shared/aio-mode.ts';
 import { cacheMode, type CacheMode } from '../shared/cache-mode.ts';
 import { Failure } from '../shared/failure.ts';
 import type { ImageName, Session } from '../shared/session.ts';
@@ -22,6 +23,8 @@ export interface OpenRequest {
   readonly snapshot: boolean;
   readonly discard: 'ignore' | 'unmap';
   readonly cache: CacheMode;
+  /** QEMU's way to do I/O, where one was asked for. */
+  readonly aio?: string | undefined;
   /** Options of the driver, beside those in the name. */
   readonly options: Readonly<Record<string, unknown>>;
 }
@@ -44,7 +47,7 @@ export function discardMode(mode: string): OpenRequest['discard'] | undefined {
 
 /** @throws Failure */
 export function checkAioMode(mode: string): void {
-  if (!['threads', 'native', 'io_uring'].includes(mode)) throw new Failure(`Invalid aio option: ${mode}`);
+  if (!isAioMode(mode)) throw new Failure(`Invalid aio option: ${mode}`);
 }
 
 /** What messages about an image that cannot be opened begin with. */
@@ -61,7 +64,13 @@ export async function openDisk(session: Session, request: OpenRequest): Promise<
   }
   const scratch = request.snapshot ? new Scratch(session) : undefined;
   try {
-    const settings = { readOnly, forceShare, guessesSilently: request.isOpenAgain === true };
+    const settings = {
+      readOnly,
+      forceShare,
+      guessesSilently: request.isOpenAgain === true,
+      cache: request.cache,
+      ...(request.aio === undefined ? {} : { fileOptions: { aio: request.aio } }),
+    };
     return await session.openImage(request.image, settings, (options) => asRequested(request, options, scratch));
   } catch (error) {
     await scratch?.giveUp();
@@ -100,7 +109,15 @@ class Scratch {
     this.#base = base;
     const file = { driver: 'file', filename: join(this.#folder, 'overlay.qcow2') };
     await startAsync(createImage(graph, { driver: 'qcow2', file, size: base.length }));
-    return { driver: 'qcow2', 'read-only': readOnly, file, backing: base.nodeName, 'backing-identity': 'ignore' };
+    return {
+      driver: 'qcow2',
+      'read-only': readOnly,
+      file,
+      backing: base.nodeName,
+      'backing-identity': 'ignore',
+      // It is gone after a power cut, whatever was flushed.
+      cache: { 'no-flush': true },
+    };
   }
 
   /** Nothing stands on the image: it is closed again. */

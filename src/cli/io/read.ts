@@ -92,7 +92,7 @@ export const read: IoCommand = {
       checkSectors('count', count);
     }
     const buffer = new Uint8Array(count).fill(UNREAD_BYTE);
-    const seconds = await timed('read', () =>
+    const seconds = await timed(context, 'read', () =>
       given.has('b')
         ? startAsync(readVmState(context.disk.node, offset, buffer))
         : inDisk(context, offset, count, () => context.disk.read(offset, buffer)),
@@ -126,7 +126,9 @@ export const readv: IoCommand = {
     const offset = byteCount(given.operands[0]!);
     const count = vectorLength(given.operands.slice(1));
     const buffer = new Uint8Array(count).fill(UNREAD_BYTE);
-    const seconds = await timed('readv', () => inDisk(context, offset, count, () => context.disk.read(offset, buffer)));
+    const seconds = await timed(context, 'readv', () =>
+      inDisk(context, offset, count, () => context.disk.read(offset, buffer)),
+    );
     const matches = pattern === undefined || verify(context, buffer, pattern, { offset, from: 0, length: count });
     printRead(context, offset, buffer, seconds, outputOf(given));
     if (!matches) throw failedSilently;

@@ -10,7 +10,7 @@ import { discardMode, requireCacheMode, type OpenRequest } from './open-image.ts
 /** Everything that is not given stays. @throws Failure in qemu-io's words */
 export function reopenRequest(context: IoContext, given: Given): OpenRequest {
   const before = context.request;
-  const changed: Record<string, string> = Object.assign({}, ...given.values('o').map(parseKeyValues));
+  const changed: Record<string, string> = Object.assign({}, ...given.values('o').map((text) => parseKeyValues(text)));
   const {
     'read-only': readOnlyText,
     'cache.direct': direct,
@@ -25,7 +25,6 @@ export function reopenRequest(context: IoContext, given: Given): OpenRequest {
   if (givesMode && readOnlyText !== undefined) throw new Failure("Cannot set both -r/-w and 'read-only'");
   const namesCache = direct !== undefined || noFlush !== undefined;
   if (given.has('c') && namesCache) throw new Failure('Cannot set both -c and the cache options');
-  if (direct !== undefined) onOrOff('cache.direct', direct);
   expectSame('driver', driver, node.driver.name);
   expectSame('node-name', nodeName, node.nodeName);
   checkOwnOptions(node, own);
@@ -34,7 +33,7 @@ export function reopenRequest(context: IoContext, given: Given): OpenRequest {
   const request: OpenRequest = {
     ...before,
     readOnly: readOnlyText === undefined ? modeOf(before, given) : onOrOff('read-only', readOnlyText),
-    cache: given.has('c') ? requireCacheMode(given.value('c')) : cacheOf(before.cache, noFlush),
+    cache: given.has('c') ? requireCacheMode(given.value('c')) : cacheOf(before.cache, direct, noFlush),
     discard: newDiscard,
     options: { ...before.options, ...own },
   };
@@ -48,8 +47,12 @@ function modeOf(before: OpenRequest, given: Given): boolean {
   return given.has('r') || (before.readOnly && !given.has('w'));
 }
 
-function cacheOf(before: CacheMode, noFlush: string | undefined): CacheMode {
-  return noFlush === undefined ? before : { ...before, noFlush: onOrOff('cache.no-flush', noFlush) };
+function cacheOf(before: CacheMode, direct: string | undefined, noFlush: string | undefined): CacheMode {
+  return {
+    ...before,
+    ...(direct === undefined ? {} : { direct: onOrOff('cache.direct', direct) }),
+    ...(noFlush === undefined ? {} : { noFlush: onOrOff('cache.no-flush', noFlush) }),
+  };
 }
 
 function onOrOff(name: string, text: string): boolean {

@@ -50,13 +50,19 @@ export function failureOf(what: string, error: unknown): Error {
   return new CommandError(`${what} failed: ${strerror(error)}`);
 }
 
-/** Runs a request. @returns how many seconds it took. @throws CommandError `read failed: …` */
-export async function timed(what: string, request: () => unknown): Promise<number> {
+/**
+ * Runs a request. What was begun before and has ended meanwhile is printed first.
+ *
+ * @returns how many seconds it took. @throws CommandError `read failed: …`
+ */
+export async function timed(context: IoContext, what: string, request: () => unknown): Promise<number> {
   const begin = performance.now();
   try {
     await request();
   } catch (error) {
     throw failureOf(what, error);
+  } finally {
+    context.deliver();
   }
   return (performance.now() - begin) / 1000;
 }

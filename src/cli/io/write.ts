@@ -1,6 +1,6 @@
 /** `write`, `writev` and `aio_write`. */
 import { readFileSync } from 'node:fs';
-import { startAsync, writeVmState, type RequestFlags } from '../../node/index.ts';
+import { startAsync, writeVmState, type BlockBackend, type RequestFlags } from '../../node/index.ts';
 import type { Given } from '../shared/arguments.ts';
 import { messageOf, systemMessage } from '../shared/words.ts';
 import { CommandError, UsageError, type IoCommand } from './command.ts';
@@ -44,13 +44,19 @@ function checkOptions(given: Given): void {
   }
 }
 
-function flagsOf({ request }: IoContext, given: Given): RequestFlags {
+function flagsOf(given: Given): RequestFlags {
   return {
-    fua: request.cache.writeThrough || (given.has('f') && !request.cache.noFlush),
+    fua: given.has('f'),
     mayUnmap: given.has('u'),
     noFallback: given.has('n'),
     compressed: given.has('c') && !given.has('b') && !given.has('z'),
   };
+}
+
+/** As stable as what is written to the disk. */
+async function writeState(disk: BlockBackend, offset: number, bytes: Uint8Array): Promise<void> {
+  await startAsync(writeVmState(disk.node, offset, bytes));
+  if (!disk.writeCache) await disk.flush();
 }
 
 function printWritten(context: IoContext, given: Given, offset: number, count: number, seconds: number): void {
@@ -101,12 +107,12 @@ export const write: IoCommand = {
     const { disk } = context;
     const request = (): (() => unknown) => {
       if (given.has('z'))
-        return () => inDisk(context, offset, count, () => disk.writeZeroes(offset, count, flagsOf(context, given)));
+        return () => inDisk(context, offset, count, () => disk.writeZeroes(offset, count, flagsOf(given)));
       const bytes = data();
-      if (given.has('b')) return () => startAsync(writeVmState(disk.node, offset, bytes));
-      return () => inDisk(context, offset, count, () => disk.write(offset, bytes, flagsOf(context, given)));
+      if (given.has('b')) return () => writeState(disk, offset, bytes);
+      return () => inDisk(context, offset, count, () => disk.write(offset, bytes, flagsOf(given)));
     };
-    const seconds = await timed('write', request());
+    const seconds = await timed(context, 'write', request());
     printWritten(context, given, offset, count, seconds);
   },
 };
@@ -134,8 +140,8 @@ export const writev: IoCommand = {
     const offset = byteCount(given.operands[0]!);
     const count = vectorLength(given.operands.slice(1));
     const data = new Uint8Array(count).fill(byte);
-    const seconds = await timed('writev', () =>
-      inDisk(context, offset, count, () => context.disk.write(offset, data, flagsOf(context, given))),
+    const seconds = await timed(context, 'writev', () =>
+      inDisk(context, offset, count, () => context.disk.write(offset, data, flagsOf(given))),
     );
     printWritten(context, given, offset, count, seconds);
   },
@@ -179,8 +185,8 @@ export const aioWrite: IoCommand = {
       try {
         await inDisk(context, offset, count, () =>
           data === undefined
-            ? disk.writeZeroes(offset, count, flagsOf(context, given))
-            : disk.write(offset, data, flagsOf(context, given)),
+            ? disk.writeZeroes(offset, count, flagsOf(given))
+            : disk.write(offset, data, flagsOf(given)),
         );
       } catch (error) {
         return () => context.out(`${failureOf('aio_write', error).message}\n`);

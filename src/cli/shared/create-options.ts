@@ -3,7 +3,7 @@ import { BlockError } from '../../node/index.ts';
 import type { DriverSet, FormatDriver, OptionSchema, OptionSpec } from '../../node/index.ts';
 import { Failure } from './failure.ts';
 import { parseKeyValues } from './key-values.ts';
-import { looksLikeSize, readSize } from './sizes.ts';
+import { looksLikeSize, readInteger, readSize } from './sizes.ts';
 
 export type CreateValues = Record<string, string | number>;
 
@@ -74,8 +74,9 @@ function readValue(spec: OptionSpec, name: string, text: string): string | numbe
   }
   if (spec.type === 'size') return sizeValue(name, text);
   if (spec.type !== 'number') return text;
-  if (!/^(0x[0-9a-f]+|\d+)$/i.test(text)) throw new Failure(`Parameter '${name}' expects a number`);
-  return Number(text);
+  const value = readInteger(text);
+  if (value === undefined || value < 0) throw new Failure(`Parameter '${name}' expects a number`);
+  return value;
 }
 
 /** @throws Failure */

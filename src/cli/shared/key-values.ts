@@ -5,19 +5,21 @@ import { Failure } from './failure.ts';
  * Reads an option string. A name that is given twice has its last value; a name without a value is `on`, and one that begins
  * with `no` is `off`.
  *
+ * @param first the name of a value that stands first and has none
  * @throws Failure for an empty name
  */
-export function parseKeyValues(text: string): Record<string, string> {
+export function parseKeyValues(text: string, first?: string): Record<string, string> {
   const values: Record<string, string> = {};
-  for (const [name, value] of pairs(text)) values[name] = value;
+  for (const [name, value] of pairs(text, first)) values[name] = value;
   return values;
 }
 
-/** The pairs as they stand. */
-export function pairs(text: string): (readonly [name: string, value: string])[] {
+/** The pairs as they stand. @param first as for `parseKeyValues` */
+export function pairs(text: string, first?: string): (readonly [name: string, value: string])[] {
   return splitAtCommas(text)
     .filter((part) => part !== '')
-    .map((part) => {
+    .map((part, index) => {
+      if (index === 0 && first !== undefined && !part.includes('=')) return [first, part] as const;
       const equals = part.indexOf('=');
       if (equals === 0) throw new Failure("Invalid parameter ''");
       if (equals > 0) return [part.slice(0, equals), part.slice(equals + 1)] as const;

@@ -3,7 +3,7 @@
  * passes for what it was to become, and what had the name before is still there.
  */
 import { accessSync, chmodSync, constants, lstatSync, renameSync, rmSync, type Stats } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname } from 'node:path';
 import type { BlockdevOptions } from '../../node/index.ts';
 
 export class NewFile {
@@ -19,7 +19,7 @@ export class NewFile {
     this.#target = target;
     this.#before = statOf(target);
     this.path =
-      isFile && this.#mayBeReplaced() ? join(dirname(target), `.${basename(target)}.${process.pid}.part`) : target;
+      isFile && this.#mayBeReplaced() ? `${dirname(target)}/.${basename(target)}.${process.pid}.part` : target;
   }
 
   /** Whether a file of that name is there already, and stays until `publish`. */

@@ -7,18 +7,20 @@ const STEP = 1;
 
 export class ProgressLine implements Progress {
   readonly #terminal: Terminal;
+  readonly #stop: AbortSignal | undefined;
   readonly #shown: boolean;
   #last = 0;
 
   constructor(terminal: Terminal, shown: boolean) {
     this.#terminal = terminal;
+    this.#stop = terminal.signal;
     this.#shown = shown;
     this.#print(0);
   }
 
   /** @throws BlockError `aborted` when the user wants the command to stop */
   report(done: number, total: number): void {
-    if (this.#terminal.signal?.aborted === true) throw new BlockError('aborted', 'Stopped before the end');
+    if (this.#stop?.aborted === true) throw new BlockError('aborted', 'Stopped before the end');
     const percent = total === 0 ? 100 : (done / total) * 100;
     if (percent >= this.#last + STEP && percent < 100) this.#print(percent);
   }

@@ -1,5 +1,6 @@
 /** What a command works with: a graph, a terminal, and how images are opened for the tools of the command line. */
 import {
+  BlockError,
   createNodeGraph,
   nestOptions,
   parseFilename,
@@ -9,13 +10,14 @@ import {
   type BlockdevOptions,
 } from '../../node/index.ts';
 import type { BlockGraph, BlockNode, OpenPolicy, ReferenceRequest } from '../../node/index.ts';
+import { cacheOptions, type CacheMode } from './cache-mode.ts';
 import { Failure } from './failure.ts';
 import { parseKeyValues } from './key-values.ts';
-import { beside } from './paths.ts';
+import { beside, protocolOf } from './paths.ts';
 import { addObject } from './objects.ts';
 import type { Terminal } from './terminal.ts';
 import { withTestedFormat } from './probing.ts';
-import { openMessage } from './words.ts';
+import { openMessage, strerror } from './words.ts';
 
 /** An image as it is named on a command line. */
 export interface ImageName {
@@ -32,6 +34,8 @@ export interface OpenSettings {
   /** Opens nothing that the image names. */
   readonly inspect?: boolean;
   readonly check?: boolean;
+  /** What is said of caches; what the image's own options say of them comes before it. Default: `writeback`. */
+  readonly cache?: CacheMode | undefined;
   /** No warning that a format was guessed to be raw: it is not the image that was named. */
   readonly guessesSilently?: boolean;
   /** Leaves the backing file closed, or takes a node that is open for it. */
@@ -97,6 +101,7 @@ export class Session {
     const options = await change(await this.#nodeOptions(image, settings));
     const backend = await this.graph.open(options, policy(settings));
     this.#open.add(backend);
+    backend.writeCache = settings.cache?.writeThrough !== true;
     if (!settings.readOnly && backend.readOnly)
       throw new Failure(`Could not open '${image.name}': Block node is read-only`);
     return backend;
@@ -130,7 +135,7 @@ export class Session {
     for (const backend of [...this.#open].toReversed()) {
       this.#open.delete(backend);
       await this.graph.close(backend).catch((error: unknown) => {
-        this.report(openMessage(error));
+        this.report(`Could not close an image: ${strerror(error)}`);
       });
     }
     for (const node of this.#nodes.splice(0).toReversed()) {
@@ -138,9 +143,18 @@ export class Session {
     }
   }
 
-  /** Options of a protocol node for a name, or of whatever `json:` describes. @throws Failure */
+  /**
+   * Options of a protocol node for a name, or of whatever `json:` describes.
+   *
+   * @throws BlockError `unsupported` for a colon before the first slash, which no path has here: QEMU would take it for a protocol
+   */
   fileOptions(name: string): BlockdevOptions {
-    return parseFilename(this.graph.drivers, name);
+    const options = parseFilename(this.graph.drivers, name);
+    const protocol = protocolOf(name);
+    if (options.driver === 'file' && protocol !== undefined && protocol !== 'file' && protocol !== 'json') {
+      throw new BlockError('unsupported', `Unknown protocol '${protocol}' in the name '${name}'`);
+    }
+    return options;
   }
 
   async #nodeOptions(image: ImageName, settings: OpenSettings): Promise<BlockdevOptions> {
@@ -156,47 +170,44 @@ export class Session {
       ...(settings.backing === undefined ? {} : { backing: settings.backing }),
       'backing-identity': 'format',
     };
-    if (given.driver !== undefined) return { ...generic, ...given };
-    const { file } = given as { file: BlockdevOptions };
+    const cache = { ...(settings.cache && cacheOptions(settings.cache)), ...(given['cache'] as object | undefined) };
+    if (given.driver !== undefined) return { ...generic, ...given, cache };
+    const { file } = given as { file?: BlockdevOptions | string };
+    if (file === undefined) throw new BlockError('invalid', 'Must specify either driver or file');
+    // The name of a node: the graph looks for it.
+    if (typeof file === 'string') return { ...generic, ...given, cache };
     // A look at the first bytes is in nobody's way: whether the image is in use is for its opening to say.
-    const { format, filename } = await startAsync(probeImage(this.graph, { ...file, 'force-share': true }));
+    const { format, filename } = await startAsync(probeImage(this.graph, { cache, ...file, 'force-share': true }));
     const isFilter = this.graph.drivers.filters.some(({ name }) => name === file.driver);
     if (format === 'raw' && !settings.readOnly && settings.guessesSilently !== true)
       this.terminal.error(rawWarning(isFilter ? image.name : filename));
-    return { ...generic, ...given, driver: format, probed: true };
+    return { ...generic, ...given, cache, driver: format, probed: true };
   }
 
   /** What a name stands for: with a driver, or with `file` alone, whose format is then to be probed. @throws Failure */
   givenOptions({ name, format, imageOpts }: ImageName): BlockdevOptions {
     const driver = format === undefined ? {} : { driver: format };
-    if (imageOpts === true) {
-      // One word alone is the name of a node.
-      if (/^[^=,]+$/.test(name))
-        throw new Failure(`Could not open '${name}': Cannot find device='${name}' nor node-name='${name}'`);
-      return this.#imageOptions(nestOptions(parseKeyValues(name)));
-    }
+    if (imageOpts === true) return this.#imageOptions(nestOptions(parseKeyValues(name, 'file')));
     const options = this.fileOptions(name);
     if (!name.startsWith('json:')) return { ...driver, file: options };
     return { ...this.#imageOptions(options), ...driver };
   }
 
-  /** A `filename` without a driver is one of any protocol. */
+  /** The name of a file without a driver is a path, whatever it looks like; but nobody has a folder of the name `https:`. */
   #imageOptions(options: BlockdevOptions): BlockdevOptions {
-    const { filename, file, ...others } = options;
-    if (options.driver === undefined && typeof filename === 'string') {
-      return { ...others, file: this.fileOptions(filename) };
-    }
+    const { file } = options;
     if (typeof file !== 'object' || file === null) return options;
-    const { driver, filename: below, ...rest } = file as BlockdevOptions;
-    if (driver !== undefined || typeof below !== 'string') return options;
-    return { ...options, file: { ...this.fileOptions(below), ...rest } };
+    const { driver, filename, ...rest } = file as BlockdevOptions;
+    if (driver !== undefined || typeof filename !== 'string') return options;
+    const named = /^https?:\/\//.test(filename) ? this.fileOptions(filename) : { driver: 'file', filename };
+    return { ...options, file: { ...named, ...rest } };
   }
 }
 
 function withFileOptions(options: BlockdevOptions, more: OpenSettings['fileOptions']): BlockdevOptions {
   const { file } = options;
   if (more === undefined || typeof file !== 'object' || file === null) return options;
-  return (file as BlockdevOptions).driver === 'file' ? { ...options, file: { ...file, ...more } } : options;
+  return (file as BlockdevOptions).driver === 'file' ? { ...options, file: { ...more, ...file } } : options;
 }
 
 function policy(settings: OpenSettings): Partial<OpenPolicy> {

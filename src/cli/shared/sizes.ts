@@ -36,7 +36,16 @@ export function readSize(text: string): number | undefined {
 
 /** Whether it is a size, if one that may be too large. */
 export function looksLikeSize(text: string): boolean {
-  return /^\s*\+?(\d+(\.\d*)?[bkmgtpe]?|0x[0-9a-f]+)$/i.test(text);
+  return /^\s*\+?(\d+(\.\d*)?[kmgtpe]|\d+(\.0*)?b?|0x[0-9a-f]+)$/i.test(text);
+}
+
+/** A whole number as the C library reads it: decimal, `0x`, or octal behind a 0. @returns undefined for what is none */
+export function readInteger(text: string): number | undefined {
+  const match = /^\s*([+-]?)(0x[0-9a-f]+|0[0-7]*|[1-9]\d*)$/i.exec(text);
+  if (match === null) return undefined;
+  const digits = match[2]!;
+  const value = /^0[0-7]/.test(digits) ? Number.parseInt(digits, 8) : Number(digits);
+  return match[1] === '-' ? -value : value;
 }
 
 const SECTOR_BYTES = 512;

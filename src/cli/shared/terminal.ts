@@ -1,23 +1,65 @@
+const OUTPUT_FAILED = 1;
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
 /** Where a command prints to. Tests give their own, so that a command runs without a process of its own. */
 export interface Terminal {
   /** Prints to stdout, as it is. */
   out(text: string): void;
   /** Prints to stderr, as it is. */
   error(text: string): void;
-  /** Set when the user wants the command to stop. */
+  /**
+   * Set when the user wants the command to stop. Who asks for it says that it looks at it, and cleans up then: until it is asked for,
+   * a signal ends the process at once.
+   */
   readonly signal?: AbortSignal;
 }
 
-/** The terminal of this process. A reader that has gone away is no error, as it is none for qemu-img. */
-export function processTerminal(signal?: AbortSignal): Terminal {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') process.exitCode = 1;
-    });
+/** The terminal of this process. */
+export class ProcessTerminal implements Terminal {
+  #stop: AbortController | undefined;
+  #caught: NodeJS.Signals | undefined;
+
+  /**
+   * A reader that has gone away is no error, as it is none for qemu-img; what cannot be written for another reason, as on a full disk,
+   * is one, which is said once.
+   *
+   * @param program what the message begins with
+   */
+  constructor(program: string) {
+    for (const stream of [process.stdout, process.stderr]) {
+      stream.on('error', (error: NodeJS.ErrnoException) => {
+        if (error.code === 'EPIPE') return;
+        if (stream === process.stdout && process.exitCode !== OUTPUT_FAILED) {
+          process.stderr.write(`${program}: Could not write to standard output: ${error.message}\n`);
+        }
+        process.exitCode = OUTPUT_FAILED;
+      });
+    }
   }
-  return {
-    out: (text) => void process.stdout.write(text),
-    error: (text) => void process.stderr.write(text),
-    ...(signal === undefined ? {} : { signal }),
-  };
+
+  readonly out = (text: string): void => void process.stdout.write(text);
+  readonly error = (text: string): void => void process.stderr.write(text);
+
+  get signal(): AbortSignal {
+    this.#stop ??= this.#catchSignals();
+    return this.#stop.signal;
+  }
+
+  /** The first asks the command to clean up, the second finds the default and ends the process. */
+  #catchSignals(): AbortController {
+    const stop = new AbortController();
+    const onSignal = (signal: NodeJS.Signals): void => {
+      for (const each of SIGNALS) process.removeListener(each, onSignal);
+      this.#caught = signal;
+      stop.abort(signal);
+    };
+    for (const signal of SIGNALS) process.on(signal, onSignal);
+    return stop;
+  }
+
+  /** Ends the process as a signal does that was caught, if one has stopped the command: a script is to see what it was. */
+  end(code: number): void {
+    process.exitCode ??= code;
+    if (code !== 0 && this.#caught !== undefined) process.kill(process.pid, this.#caught);
+  }
 }

@@ -128,6 +128,8 @@ export function ownMessage(error: BlockError): string {
   if (noProtocol !== null) return `Unknown protocol '${noProtocol[1]}'`;
   const unknown = /^Option '(.*?)' is not known to driver '(.*?)'/.exec(message);
   if (unknown !== null) return doesNotKnow(unknown[2]!, unknown[1]!);
+  const notBoolean = /^Option '(.*?)' of .* must be true or false/.exec(message);
+  if (notBoolean !== null) return `Parameter '${notBoolean[1]}' expects 'on' or 'off'`;
   const noNode = /^There is no node '(.*)'$/.exec(message);
   if (noNode !== null) return `Cannot find device='${noNode[1]}' nor node-name='${noNode[1]}'`;
   if (/^Option 'file' of driver .* is missing: what the image is/.test(message)) {

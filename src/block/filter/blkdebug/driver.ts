@@ -47,11 +47,11 @@ export const blkdebug: FilterDriver<typeof schema> = {
   },
 
   *open(context): Co<Filter> {
-    const { options } = context;
+    const { flags, options } = context;
     checkPermissions(options);
     const limits = limitsOf(options);
     const texts = yield* ruleTexts(context);
-    return new DebugFilter(texts, limits);
+    return new DebugFilter(texts, limits, flags.noFlush);
   },
 };
 

@@ -75,13 +75,14 @@ class VerifyFilter implements Filter {
   }
 
   write(raw: BlockChild, offset: number, data: Uint8Array, flags: RequestFlags): MaybePromise<void> {
+    // Compressed, and what else there may be, is for the tested image alone.
     const range = { offset, length: data.length };
     return start(
       both(
         'write',
         range,
         () => this.#test.write(offset, data, flags),
-        () => raw.write(offset, data, { fua: flags.fua === true }),
+        () => raw.write(offset, data),
       ),
     );
   }

@@ -48,10 +48,11 @@ export class SubclusterMapper {
     kind: SubclusterKind,
     { guestOffset, inCluster, length }: { guestOffset: number; inCluster: number; length: number },
   ): Extent {
-    if (kind === 'backing') return backingExtent(length);
     const hostOffset = entry.hostOffset + inCluster;
-    if (kind === 'zero') return zeroExtent(length, entry.allocated ? hostOffset : NO_OFFSET);
-    const { dataStore, l2 } = this.#metadata;
+    const { dataStore, l2, settings } = this.#metadata;
+    const reserved = entry.allocated && settings.encryption === undefined ? hostOffset : NO_OFFSET;
+    if (kind === 'backing') return backingExtent(length, reserved);
+    if (kind === 'zero') return zeroExtent(length, reserved);
     if (entry.hostOffset >= dataStore.length) throw behindTheEnd(dataStore, entry.hostOffset, guestOffset);
     return dataExtent(
       this.#metadata.dataChild(hostOffset, guestOffset),
@@ -76,7 +77,6 @@ function bitsOf({ alloc, zero }: ClusterEntry, kind: SubclusterKind): number {
 /** Whether the first subclusters of a cluster go on with what another one, `distance` bytes before it, ends with. */
 function follows(first: ClusterEntry, next: ClusterEntry, distance: number, kind: SubclusterKind): boolean {
   if (next.kind === 'compressed' || kindOf(next, 0) !== kind) return false;
-  if (kind === 'backing') return true;
   return (
     first.allocated === next.allocated &&
     first.copied === next.copied &&

@@ -132,7 +132,8 @@ export class Mapper {
     const low = view.getUint32(at + 4);
     const entry = decodeEntry(high, low, this.#metadata.geometry, guest);
     if (entry.kind === 'zero') {
-      const reserved = entry.allocated;
+      // What is encrypted has no place where others could look.
+      const reserved = entry.allocated && !this.#encrypted;
       const run = reserved ? 1 : sameRun(view, at, low, clusters);
       return zeroExtent(
         Math.min(length, run * this.#clusterSize - inCluster),

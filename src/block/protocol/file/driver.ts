@@ -21,10 +21,9 @@ const schema = {
   },
   aio: {
     type: 'enum',
-    values: ['threads'],
-    help: 'Long reads are carried out by threads, several at a time; without it each is done at once',
+    values: ['threads', 'native', 'io_uring'],
+    help: 'threads: long reads are carried out by threads, several at a time; else each is done at once, as without it',
   },
-  cache: { type: 'object', help: "With 'no-flush' flushes are left out: a power cut loses what it likes" },
 } as const satisfies OptionSchema;
 
 /**
@@ -42,10 +41,16 @@ export function createFileProtocol(users: FileUsers = new FileUsers()): Protocol
       filename.startsWith(PREFIX) ? { driver: 'file', filename: filename.slice(PREFIX.length) } : undefined,
     filename: ({ filename }) => filename,
     resolve: (options, reference) => ({ driver: 'file', filename: siblingOf(options.filename, reference) }),
-    open: ({ filename, locking = 'auto', aio, cache }, flags) =>
+    open: ({ filename, locking = 'auto', aio }, flags) =>
       attempt(() => {
+        if (aio === 'native' && flags.direct !== true) {
+          throw new BlockError(
+            'invalid',
+            'aio=native was specified, but it requires cache.direct=on, which was not specified.',
+          );
+        }
         const Kind = aio === 'threads' ? ThreadedFileStorage : FileStorage;
-        return new Kind(openFile(users, filename, locking, flags, leavesFlushesOut(cache)));
+        return new Kind(openFile(users, filename, locking, flags));
       }),
     create: ({ filename, locking = 'auto' }, size) => attempt(() => createFile(users, filename, locking, size)),
     delete: ({ filename }) => attempt(() => deleteFile(users, filename)),
@@ -61,18 +66,11 @@ function siblingOf(filename: string | undefined, reference: string): string {
   return filename === undefined ? plain : resolvePath(dirname(filename), plain);
 }
 
-/** QEMU: `cache.no-flush`. */
-function leavesFlushesOut(cache: Readonly<Record<string, unknown>> | undefined): boolean {
-  const noFlush = cache?.['no-flush'];
-  return noFlush === true || noFlush === 'on';
-}
-
 function openFile(
   users: FileUsers,
   filename: string,
   locking: LockingMode,
   { readOnly, forceShare = false }: OpenFlags,
-  noFlush: boolean,
 ): OpenedFile {
   const descriptor = openDescriptor(filename, readOnly ? constants.O_RDONLY : constants.O_RDWR);
   try {
@@ -80,7 +78,7 @@ function openFile(
     const length = lengthOf(descriptor, stats, filename);
     lockFile(descriptor, filename, useOf(readOnly, forceShare), locking);
     const leave = locking === 'off' ? () => undefined : users.enter(keyOf(stats), filename, readOnly, forceShare);
-    return { filename, descriptor, readOnly, length, fixedLength: !stats.isFile(), noFlush, leave };
+    return { filename, descriptor, readOnly, length, fixedLength: !stats.isFile(), leave };
   } catch (error) {
     closeSync(descriptor);
     throw fromSystemError(error, { driver: 'file', filename });

@@ -17,8 +17,6 @@ export interface OpenedFile {
   readonly length: number;
   /** A block device cannot grow. */
   readonly fixedLength: boolean;
-  /** Flushes are left out. */
-  readonly noFlush: boolean;
   /** Says that this use of the file has ended. */
   readonly leave: () => void;
 }
@@ -121,7 +119,7 @@ export class FileStorage implements Storage {
 
   flush(): void {
     const descriptor = this.opened();
-    if (this.readOnly || this.#file.noFlush) return;
+    if (this.readOnly) return;
     try {
       fdatasyncSync(descriptor);
     } catch (error) {
