@@ -19,8 +19,8 @@ export interface CopyDiskSettings {
   readonly sparseSize?: number;
   /** Data is stored compressed. [-c] */
   readonly compress?: boolean;
-  /** Pieces in flight, 1 to 16. Default: 8. [-m] */
-  readonly parallel?: number;
+  /** Pieces in flight, 1 to 16. Default: 4. [-m] */
+  readonly parallel?: number | undefined;
   /** [-W] */
   readonly anyOrder?: boolean;
   /** The target stands on what the sources stand on: only what they hold themselves is copied. [-B] */

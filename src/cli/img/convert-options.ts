@@ -31,7 +31,8 @@ export interface ConvertRequest {
   readonly compressed: boolean;
   readonly targetIsZero: boolean;
   readonly sparseSize: number;
-  readonly parallel: number;
+  /** Undefined: as many as copies fastest. */
+  readonly parallel: number | undefined;
   readonly rate: number;
   readonly cache: CacheMode;
 }
@@ -72,8 +73,8 @@ function readSparse(text: string): number {
   );
 }
 
-function readParallel(text: string | undefined): number {
-  if (text === undefined) return 8;
+function readParallel(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
   const value = readInteger(text) ?? 0;
   if (value >= 1 && value <= MAX_PARALLEL) return value;
   throw new Failure(`Invalid number of coroutines. Allowed number of coroutines is between 1 and ${MAX_PARALLEL}`);

@@ -16,29 +16,41 @@ export interface Terminal {
 
 /** The terminal of this process. */
 export class ProcessTerminal implements Terminal {
+  readonly #program: string;
+  /** Made when there is something to print: Node takes milliseconds for them, and many commands print nothing. */
+  #stdout: NodeJS.WriteStream | undefined;
+  #stderr: NodeJS.WriteStream | undefined;
   #stop: AbortController | undefined;
   #caught: NodeJS.Signals | undefined;
+
+  /** @param program what messages of its own begin with */
+  constructor(program: string) {
+    this.#program = program;
+  }
+
+  readonly out = (text: string): void => {
+    this.#stdout ??= this.#listened(process.stdout);
+    this.#stdout.write(text);
+  };
+
+  readonly error = (text: string): void => {
+    this.#stderr ??= this.#listened(process.stderr);
+    this.#stderr.write(text);
+  };
 
   /**
    * A reader that has gone away is no error, as it is none for qemu-img; what cannot be written for another reason, as on a full disk,
    * is one, which is said once.
-   *
-   * @param program what the message begins with
    */
-  constructor(program: string) {
-    for (const stream of [process.stdout, process.stderr]) {
-      stream.on('error', (error: NodeJS.ErrnoException) => {
-        if (error.code === 'EPIPE') return;
-        if (stream === process.stdout && process.exitCode !== OUTPUT_FAILED) {
-          process.stderr.write(`${program}: Could not write to standard output: ${error.message}\n`);
-        }
-        process.exitCode = OUTPUT_FAILED;
-      });
-    }
+  #listened(stream: NodeJS.WriteStream): NodeJS.WriteStream {
+    return stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE') return;
+      if (stream === this.#stdout && process.exitCode !== OUTPUT_FAILED) {
+        this.error(`${this.#program}: Could not write to standard output: ${error.message}\n`);
+      }
+      process.exitCode = OUTPUT_FAILED;
+    });
   }
-
-  readonly out = (text: string): void => void process.stdout.write(text);
-  readonly error = (text: string): void => void process.stderr.write(text);
 
   get signal(): AbortSignal {
     this.#stop ??= this.#catchSignals();
@@ -57,7 +69,12 @@ export class ProcessTerminal implements Terminal {
     return stop;
   }
 
-  /** Ends the process as a signal does that was caught, if one has stopped the command: a script is to see what it was. */
+  /**
+   * Ends the process as a signal does that was caught, if one has stopped the command: a script is to see what it was.
+   *
+   * Else Node ends by itself. `process.exit` is quicker, but can wait for ever for Node's own threads, which wait for it.
+   * Source: https://github.com/nodejs/node/issues/54918
+   */
   end(code: number): void {
     process.exitCode ??= code;
     if (code !== 0 && this.#caught !== undefined) process.kill(process.pid, this.#caught);

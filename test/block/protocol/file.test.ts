@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   mkdirSync,
@@ -133,6 +134,12 @@ describe('file', () => {
     expect(await storage.getLength()).toBe(10);
     expect(statSync(at('limited')).size).toBe(10);
     await storage.close();
+  });
+
+  test('what is no plain file keeps its name, whatever becomes of what was begun in it', async () => {
+    execFileSync('mkfifo', [at('pipe')]);
+    await fileProtocol.delete!({ filename: at('pipe') });
+    expect(statSync(at('pipe')).isFIFO()).toBe(true);
   });
 
   test('links and other spellings lead to the same lock', async () => {

@@ -4,8 +4,8 @@
  */
 import { start, type Co, type MaybePromise } from '../../co.ts';
 import type { Allocation, BlockChild } from '../../driver.ts';
-import { readEntry } from './entries.ts';
-import { highestBit, lowestBit, subclusterRange, type ClusterEntry } from './l2-entry.ts';
+import { countEmpty, readEntry, setOwned } from './entries.ts';
+import { EMPTY_ENTRY, highestBit, lowestBit, subclusterRange, type ClusterEntry } from './l2-entry.ts';
 import type { Metadata } from './metadata.ts';
 
 /** What a run of guest clusters gets. */
@@ -60,17 +60,18 @@ export function* allocate(metadata: Metadata, guestOffset: number, length: numbe
 /** Which clusters from the place on can be handled alike. */
 function planRun(metadata: Metadata, slot: number, { slice, index, inCluster, length }: Place): Plan {
   const { clusterSize } = metadata.geometry;
-  const first = readEntry(metadata, slot, slice, index);
+  const wanted = Math.ceil((inCluster + length) / clusterSize);
+  const empty = countEmpty(metadata, slot, index, wanted);
+  const first = empty > 0 ? EMPTY_ENTRY : readEntry(metadata, slot, slice, index);
   const follows = (entry: ClusterEntry, count: number): boolean =>
     entry.copied === first.copied && (!first.copied || entry.hostOffset === first.hostOffset + count * clusterSize);
   const isStored = ({ alloc }: ClusterEntry, count: number): boolean => {
     const from = count === 0 ? inCluster : 0;
     return (touched(metadata, from, inCluster + length - count * clusterSize) & ~alloc) === 0;
   };
-  const wanted = Math.ceil((inCluster + length) / clusterSize);
   let last = first;
   let published = first.copied && isStored(first, 0);
-  let count = 1;
+  let count = Math.max(empty, 1);
   for (; count < wanted; count++) {
     const entry = readEntry(metadata, slot, slice, index + count);
     if (!follows(entry, count)) break;
@@ -130,8 +131,9 @@ class ClusterAllocation implements Allocation {
 
   *#publish(): Co<void> {
     const metadata = this.#metadata;
-    const { clusterSize } = metadata.geometry;
+    const { clusterSize, subclusters } = metadata.geometry;
     const { slice, index, inCluster } = this.#place;
+    const { count, hostOffset: firstOffset } = this.#plan;
     let slot: number;
     try {
       slot = yield* metadata.writableSlice(slice);
@@ -142,10 +144,13 @@ class ClusterAllocation implements Allocation {
     this.#done = true;
     const from = inCluster - this.copyBefore;
     const to = inCluster + this.length + this.copyAfter;
-    for (let at = 0; at < this.#plan.count; at++) {
+    // Where nothing was, nothing is given up.
+    const empty = subclusters === 1 ? countEmpty(metadata, slot, index, count) : 0;
+    setOwned(metadata, slot, index, empty, firstOffset);
+    for (let at = empty; at < count; at++) {
       const old = readEntry(metadata, slot, slice, index + at);
       const stored = touched(metadata, at === 0 ? from : 0, to - at * clusterSize);
-      const hostOffset = this.#plan.hostOffset + at * clusterSize;
+      const hostOffset = firstOffset + at * clusterSize;
       metadata.setCluster(slot, index + at, {
         allocated: true,
         hostOffset,

@@ -51,6 +51,17 @@ export interface ClusterEntry extends ClusterPlace {
   readonly storedLength: number;
 }
 
+/** What an entry says that is zero. */
+export const EMPTY_ENTRY: ClusterEntry = Object.freeze({
+  kind: 'unallocated',
+  allocated: false,
+  hostOffset: 0,
+  storedLength: 0,
+  copied: false,
+  zero: 0,
+  alloc: 0,
+});
+
 /** What it takes to judge an entry. */
 export interface EntryRules {
   readonly version: 2 | 3;

@@ -108,8 +108,10 @@ function deleteFile(users: FileUsers, filename: string): void {
   const descriptor = openDescriptor(filename, constants.O_RDONLY);
   let leave: (() => void) | undefined;
   try {
-    leave = users.enter(keyOf(fstatSync(descriptor)), filename, false, false);
-    unlinkSync(filename);
+    const stats = fstatSync(descriptor);
+    leave = users.enter(keyOf(stats), filename, false, false);
+    // The name of a device is not ours to delete: it was there before, and others use it.
+    if (stats.isFile()) unlinkSync(filename);
   } catch (error) {
     throw fromSystemError(error, { driver: 'file', filename, op: 'delete' });
   } finally {

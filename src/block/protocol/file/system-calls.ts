@@ -56,10 +56,20 @@ export function systemCalls(): SystemCalls | undefined {
 function load(): SystemCalls | undefined {
   if (process.platform !== 'linux') return undefined;
   try {
-    return bind(createRequire(import.meta.url)('koffi') as Koffi);
+    return bind(loadKoffi(createRequire(import.meta.url)));
   } catch {
     // It is optional, and there are platforms that it has no binary for.
     return undefined;
+  }
+}
+
+/** By way of itself koffi looks for its binary in lists of all platforms, which takes twice as long as all the rest. */
+function loadKoffi(require: NodeJS.Require): Koffi {
+  try {
+    return require(`@koromix/koffi-linux-${process.arch}`) as Koffi;
+  } catch {
+    // There are installations in which only koffi itself finds it.
+    return require('koffi') as Koffi;
   }
 }
 

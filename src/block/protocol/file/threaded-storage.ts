@@ -10,7 +10,7 @@ const THREADED_BYTES = 256 * 1024;
  * For as much as a single write brings, Linux looks for a single page of the file's cache, and the largest, of 2 MiB, are hard to come by:
  * finding them took several times as long as copying the bytes.
  */
-const MAX_WRITE_BYTES = 1024 * 1024;
+const MAX_WRITE_BYTES = 512 * 1024;
 
 const readOnThread = promisify(read);
 
