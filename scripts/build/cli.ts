@@ -19,7 +19,7 @@ export async function buildPrograms(outDir: string = join(root, 'dist/cli')): Pr
       logLevel: 'warn',
       publicDir: false,
       ssr: { noExternal: true },
-      plugins: [withoutNobleAes, ascii],
+      plugins: [withoutJavaScriptCrypto, ascii],
       build: {
         ssr: join(root, program),
         outDir,
@@ -36,20 +36,25 @@ export async function buildPrograms(outDir: string = join(root, 'dist/cli')): Pr
   writeFileSync(join(outDir, 'package.json'), '{ "type": "commonjs" }\n');
 }
 
-const NOBLE_AES = '@noble/ciphers/aes.js';
+/** What is there for pages, as it is imported, and what it exports. */
+const FOR_PAGES: ReadonlyMap<string, string> = new Map([
+  ['@noble/ciphers/aes.js', 'ecb'],
+  ['./javascript-hashes.ts', 'javaScriptHashes'],
+]);
 
 /**
- * Leaves AES in JavaScript out: the programs use Node's own (`useAes`), and noble's makes tables when it is loaded, which takes a tenth
- * of what most commands take.
+ * Leaves AES and hashes in JavaScript out: the programs use Node's own (`useAes`, `useHashes`), and noble's make tables when they are
+ * loaded, which takes a tenth of what most commands take.
  */
-const withoutNobleAes: Plugin = {
-  name: 'without-noble-aes',
+const withoutJavaScriptCrypto: Plugin = {
+  name: 'without-javascript-crypto',
   enforce: 'pre',
-  resolveId: (id) => (id === NOBLE_AES ? `\0${NOBLE_AES}` : undefined),
-  load: (id) =>
-    id === `\0${NOBLE_AES}`
-      ? "export const ecb = () => { throw new Error('AES in JavaScript is not in this program: it uses that of Node'); };"
-      : undefined,
+  resolveId: (id) => (FOR_PAGES.has(id) ? `\0${id}` : undefined),
+  load(id) {
+    const exported = FOR_PAGES.get(id.slice(1));
+    if (!id.startsWith('\0') || exported === undefined) return undefined;
+    return `export const ${exported} = undefined;`;
+  },
 };
 
 /** Writes characters that are none of ASCII as escapes: with a single one, all of a file takes two bytes a character in memory. */

@@ -4,7 +4,6 @@
  * In WebAssembly, which is loaded when it is first needed: several times as fast as JavaScript. What it takes is measured in seconds
  * and in gigabytes, and it does not let others run meanwhile: hosts do it on threads of their own, and say so with `useArgon2`.
  */
-import { argon2idAsync, argon2iAsync } from '@noble/hashes/argon2.js';
 import { settle, start, type Co, type MaybePromise } from '../block/co.ts';
 import { BlockError } from '../block/error.ts';
 
@@ -46,6 +45,7 @@ function* derive(
   const { passes, memoryKiB, lanes } = cost;
   // WebAssembly's refuses a password of no bytes.
   if (password.length === 0) {
+    const { argon2idAsync, argon2iAsync } = yield* settle(import('@noble/hashes/argon2.js'));
     const inJavaScript = type === 'argon2i' ? argon2iAsync : argon2idAsync;
     return yield* settle(inJavaScript(password, salt, { t: passes, m: memoryKiB, p: lanes, dkLen: length }));
   }

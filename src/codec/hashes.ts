@@ -1,50 +1,39 @@
-/** Digests by QEMU's names. */
-import { md5, ripemd160, sha1 } from '@noble/hashes/legacy.js';
-import type { Hash } from '@noble/hashes/utils.js';
-import { sha224, sha256, sha384, sha512 } from '@noble/hashes/sha2.js';
+/** Digests by QEMU's names. In JavaScript unless the host has something faster and says so with `useHashes`. */
+import { DIGEST_BYTES, type Digester, type HashLibrary, type HashName } from './hash-library.ts';
+import { javaScriptHashes } from './javascript-hashes.ts';
 
-/** By the names that QEMU and LUKS headers use. */
-const hashes = { md5, sha1, sha224, sha256, sha384, sha512, ripemd160 } as const;
+export type { HashName };
 
-export type HashName = keyof typeof hashes;
-
-export const HASH_NAMES = Object.keys(hashes) as readonly HashName[];
+export const HASH_NAMES = Object.keys(DIGEST_BYTES) as readonly HashName[];
 
 export function isHashName(name: string): name is HashName {
-  return Object.hasOwn(hashes, name);
+  return Object.hasOwn(DIGEST_BYTES, name);
 }
 
-/** What noble's key derivation takes. */
-export function hashFunction(name: HashName): (typeof hashes)[HashName] {
-  return hashes[name];
+let library = javaScriptHashes;
+
+/** Makes what is computed from now on come from the host's library; undefined: from the one in JavaScript. */
+export function useHashes(host: HashLibrary | undefined): void {
+  library = host ?? javaScriptHashes;
+}
+
+export function hashLibrary(): HashLibrary {
+  return library;
 }
 
 /** The digest of all parts, one after another. */
 export function digest(name: HashName, ...parts: readonly Uint8Array[]): Uint8Array {
-  const hash = hashes[name].create();
-  for (const part of parts) hash.update(part);
-  return hash.digest();
+  const result = new Uint8Array(DIGEST_BYTES[name]);
+  library.digester(name)(result, ...parts);
+  return result;
 }
 
-/** What noble's hashes can do beside hashing. */
-interface ReusableHash extends Hash<ReusableHash> {}
-
-/** Puts the digest of all parts into `target`, which has `digestLength` bytes. */
-export type Digester = (target: Uint8Array, ...parts: readonly Uint8Array[]) => void;
-
-/** For many digests in a row: one hash is started anew for each, which costs less than making another. */
+/** For many digests in a row. */
 export function digester(name: HashName): Digester {
-  const blank: ReusableHash = hashes[name].create();
-  const hash = blank.clone();
-  return (target, ...parts) => {
-    // oxlint-disable-next-line no-underscore-dangle -- noble names it so, and documents it
-    blank._cloneInto(hash);
-    for (const part of parts) hash.update(part);
-    hash.digestInto(target);
-  };
+  return library.digester(name);
 }
 
 /** Bytes. */
 export function digestLength(name: HashName): number {
-  return hashes[name].outputLen;
+  return DIGEST_BYTES[name];
 }

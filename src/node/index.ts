@@ -5,9 +5,11 @@ import { httpProtocol, httpsProtocol } from '../block/protocol/http/index.ts';
 import { memoryProtocol } from '../block/protocol/memory/index.ts';
 import { useAes } from '../codec/aes.ts';
 import { useArgon2 } from '../codec/argon2.ts';
+import { useHashes } from '../codec/hashes.ts';
 import { nodeAes } from './aes.ts';
 import { nodeArgon2 } from './argon2.ts';
 import { readFolder } from './folder.ts';
+import { nodeHashes } from './hashes.ts';
 import { nodeCompression } from './compression.ts';
 import { createVvfatProtocol } from '../block/protocol/vvfat/index.ts';
 import { nullCoProtocol } from '../block/protocol/null-co/index.ts';
@@ -39,6 +41,7 @@ export const nodeDrivers: DriverSet = {
 export function createNodeGraph(drivers: DriverSet = nodeDrivers): BlockGraph {
   useAes(nodeAes);
   useArgon2(nodeArgon2);
+  useHashes(nodeHashes);
   useEqualBytes((one, two) => Buffer.compare(one, two) === 0);
   return new BlockGraph(drivers);
 }

@@ -1,16 +1,21 @@
-import { createCipheriv, pbkdf2Sync } from 'node:crypto';
-import { afterEach, describe, expect, it, test } from 'vitest';
+import { createCipheriv, createHash, pbkdf2Sync } from 'node:crypto';
+import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
 import { aes, useAes } from '../../src/codec/aes.ts';
+import { digest, digester, useHashes, type HashName } from '../../src/codec/hashes.ts';
 import { ivGenerator } from '../../src/codec/iv-generators.ts';
 import { pbkdf2 } from '../../src/codec/pbkdf2.ts';
 import { sectorCoder, type SectorMode } from '../../src/codec/sector-modes.ts';
 import { nodeAes } from '../../src/node/aes.ts';
+import { nodeHashes } from '../../src/node/hashes.ts';
 import { patternedBytes } from '../support/random.ts';
 
 const hex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text.replaceAll(/\s/g, ''), 'hex'));
 const toHex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
-afterEach(() => useAes(undefined));
+afterEach(() => {
+  useAes(undefined);
+  useHashes(undefined);
+});
 
 describe.each([
   ['JavaScript', undefined],
@@ -128,8 +133,43 @@ describe('initialisation vectors', () => {
   });
 });
 
-describe('PBKDF2', () => {
+describe.each([
+  ['JavaScript', undefined],
+  ['Node', nodeHashes],
+] as const)('digests in %s', (_name, library) => {
+  beforeEach(() => useHashes(library));
+
+  it.each(['md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512', 'ripemd160'] as const)(
+    '%s as OpenSSL has it',
+    (name) => {
+      const parts = [patternedBytes(1, 0, 200), new Uint8Array(0), patternedBytes(2, 0, 7)];
+      const expected = createHash(name).update(Buffer.concat(parts)).digest('hex');
+      expect(toHex(digest(name, ...parts))).toBe(expected);
+      const again = digester(name);
+      const target = new Uint8Array(expected.length / 2);
+      for (const _ of parts) {
+        again(target, ...parts);
+        expect(toHex(target)).toBe(expected);
+      }
+    },
+  );
+});
+
+test('a digest that this Node lacks is said to be missing', async () => {
+  useHashes(nodeHashes);
+  const name = 'whirlpool-of-nothing' as HashName;
+  expect(() => nodeHashes.digester(name)(new Uint8Array(1))).toThrow(expect.objectContaining({ kind: 'unsupported' }));
+  await expect(
+    (async () => await nodeHashes.pbkdf2(name, new Uint8Array(1), new Uint8Array(1), 2 ** 20, 8))(),
+  ).rejects.toMatchObject({ kind: 'unsupported' });
+});
+
+describe.each([
+  ['JavaScript', undefined],
+  ['Node', nodeHashes],
+] as const)('PBKDF2 in %s', (_name, library) => {
   const text = (value: string): Uint8Array => new TextEncoder().encode(value);
+  beforeEach(() => useHashes(library));
 
   it.each([
     // RFC 6070.
