@@ -19,7 +19,7 @@ export async function buildPrograms(outDir: string = join(root, 'dist/cli')): Pr
       logLevel: 'warn',
       publicDir: false,
       ssr: { noExternal: true },
-      plugins: [withoutJavaScriptCrypto, ascii],
+      plugins: [withoutJavaScriptCodecs, ascii],
       build: {
         ssr: join(root, program),
         outDir,
@@ -40,14 +40,15 @@ export async function buildPrograms(outDir: string = join(root, 'dist/cli')): Pr
 const FOR_PAGES: ReadonlyMap<string, string> = new Map([
   ['@noble/ciphers/aes.js', 'ecb'],
   ['./javascript-hashes.ts', 'javaScriptHashes'],
+  ['./deflate.ts', 'deflate'],
 ]);
 
 /**
- * Leaves AES and hashes in JavaScript out: the programs use Node's own (`useAes`, `useHashes`), and noble's make tables when they are
- * loaded, which takes a tenth of what most commands take.
+ * Leaves AES, digests and deflate in JavaScript out: the programs use Node's own (`useAes`, `useHashes`, `nodeCompression`), and to load
+ * these takes a tenth of what most commands take.
  */
-const withoutJavaScriptCrypto: Plugin = {
-  name: 'without-javascript-crypto',
+const withoutJavaScriptCodecs: Plugin = {
+  name: 'without-javascript-codecs',
   enforce: 'pre',
   resolveId: (id) => (FOR_PAGES.has(id) ? `\0${id}` : undefined),
   load(id) {

@@ -19,11 +19,9 @@ import {
 } from 'pako';
 import type { Compressor } from '../block/compression.ts';
 import { BlockError } from '../block/error.ts';
+import { DEFLATE_MEMORY_LEVEL, DEFLATE_WINDOW_BITS } from './deflate-settings.ts';
 import { shorter, streamTooLong, streamTooShort, wrongStream } from './errors.ts';
 
-/** QEMU's reader of qcow2 is set up for a window of 2^12 bytes, and writes with the memory level 9. */
-export const DEFLATE_WINDOW_BITS = 12;
-export const DEFLATE_MEMORY_LEVEL = 9;
 /** zlib's own names of them are not exported. */
 const Z_DEFAULT_LEVEL = -1;
 const Z_DEFLATED = 8;

@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import type * as nodeZlib from 'node:zlib';
 import type { ZlibOptions, ZstdOptions } from 'node:zlib';
 import type { CompressionMethod, CompressionSet, Compressor } from '../block/compression.ts';
-import { DEFLATE_MEMORY_LEVEL, DEFLATE_WINDOW_BITS } from '../codec/deflate.ts';
+import { DEFLATE_MEMORY_LEVEL, DEFLATE_WINDOW_BITS } from '../codec/deflate-settings.ts';
 import { shorter, streamTooLong, streamTooShort, wrongStream } from '../codec/errors.ts';
 import { portableCompression } from '../codec/index.ts';
 import { exactFrame } from '../codec/zstd-frame.ts';
