@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -50,6 +51,16 @@ describe('file', () => {
     },
     test,
   );
+
+  test('what is no file is neither written over nor deleted: it could be a device of the machine', async () => {
+    execFileSync('mkfifo', [at('pipe')]);
+    mkdirSync(at('a folder'));
+    await expect(fileProtocol.create!({ filename: at('pipe') }, 512)).rejects.toThrow('It is neither a file nor a block');
+    for (const name of ['pipe', 'a folder']) {
+      await fileProtocol.delete!({ filename: at(name) });
+      expect(lstatSync(at(name)).isFile(), name).toBe(false);
+    }
+  });
 
   test('on threads, several long reads are on their way at a time, and none fails unheard', async () => {
     const piece = 512 * 1024;

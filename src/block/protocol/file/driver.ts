@@ -90,6 +90,7 @@ function createFile(users: FileUsers, filename: string, locking: LockingMode, si
   let leave: (() => void) | undefined;
   try {
     const stats = fstatSync(descriptor);
+    refuseOddities(stats, filename);
     lockFile(descriptor, filename, CREATING, locking);
     leave = users.enter(keyOf(stats), filename, false, false);
     if (stats.isFile()) {
@@ -135,8 +136,12 @@ function keyOf(stats: Stats): string {
 
 /** @throws BlockError `invalid` for folders, pipes and the like */
 function lengthOf(descriptor: number, stats: Stats, filename: string): number {
-  if (stats.isFile()) return stats.size;
-  if (stats.isBlockDevice()) return deviceLength(descriptor);
+  refuseOddities(stats, filename);
+  return stats.isFile() ? stats.size : deviceLength(descriptor);
+}
+
+function refuseOddities(stats: Stats, filename: string): void {
+  if (stats.isFile() || stats.isBlockDevice()) return;
   const what = stats.isDirectory() ? 'a folder' : 'neither a file nor a block device';
   throw new BlockError('invalid', `It is ${what}, so it cannot be a disk`, { driver: 'file', filename });
 }
