@@ -55,7 +55,9 @@ describe('file', () => {
   test('what is no file is neither written over nor deleted: it could be a device of the machine', async () => {
     execFileSync('mkfifo', [at('pipe')]);
     mkdirSync(at('a folder'));
-    await expect(fileProtocol.create!({ filename: at('pipe') }, 512)).rejects.toThrow('It is neither a file nor a block');
+    await expect(fileProtocol.create!({ filename: at('pipe') }, 512)).rejects.toThrow(
+      'It is neither a file nor a block',
+    );
     for (const name of ['pipe', 'a folder']) {
       await fileProtocol.delete!({ filename: at(name) });
       expect(lstatSync(at(name)).isFile(), name).toBe(false);
