@@ -110,7 +110,7 @@ function convert(spec: OptionSpec, value: unknown): unknown {
     case 'string':
       return typeof value === 'string' ? value : undefined;
     case 'boolean':
-      return typeof value === 'boolean' ? value : value === 'on' ? true : value === 'off' ? false : undefined;
+      return typeof value === 'boolean' ? value : typeof value === 'string' ? parseBoolean(value) : undefined;
     case 'number':
       return toNumber(typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value);
     case 'size':
@@ -122,6 +122,14 @@ function convert(spec: OptionSpec, value: unknown): unknown {
     case 'any':
       return value;
   }
+}
+
+const YES: readonly string[] = ['on', 'yes', 'true', 'y'];
+const NO: readonly string[] = ['off', 'no', 'false', 'n'];
+
+/** Reads what QEMU takes for yes or no. @returns undefined for anything else */
+export function parseBoolean(text: string): boolean | undefined {
+  return YES.includes(text) ? true : NO.includes(text) ? false : undefined;
 }
 
 function toNumber(value: unknown): number | undefined {

@@ -24,7 +24,7 @@ describe('parseOptions', () => {
     [{ size: -1 }, "Option 'size' of test must be a size"],
     [{ size: 2 ** 53 }, "Option 'size' of test must be a size"],
     [{ size: 1.5 }, "Option 'size' of test must be a size"],
-    [{ size: 1, lazy: 'yes' }, "'lazy' of test must be true or false"],
+    [{ size: 1, lazy: 'maybe' }, "'lazy' of test must be true or false"],
     [{ size: 1, mode: 'half' }, 'must be one of off, full'],
     [{ size: 1, name: 5 }, "'name' of test must be text, not 5"],
     [{ size: 1, nmae: 'x' }, "Option 'nmae' is not known to test; its options are: size, lazy, mode, name"],

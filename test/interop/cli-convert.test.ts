@@ -85,6 +85,11 @@ const TABLE = `
   convert -O qcow2 -o size=4M data.raw x.qcow2 => x.qcow2
   convert -O raw -B base.qcow2 data.raw x
   convert -O qcow2 -B base.qcow2 data.raw x
+  convert data.raw ''; convert -O qcow2 -o help data.raw; convert -n -o help data.raw x; convert --source-image-opts driver=raw,file.filename=data.raw x
+  convert -l snapshot.foo=1 data.qcow2 x; convert --bitmaps -O qcow2 data.qcow2 data.qcow2 x; convert -O qcow2 -o backing_file=base.qcow2 data.raw x
+  convert -O raw data.raw blkdebug::x; convert -O raw data.raw json:{}; convert -O blkdebug data.raw x; convert -O raw data.raw file:y.raw => y.raw
+  convert -q --salvage -O qcow2 --image-opts driver=raw,file.driver=blkdebug,file.image.filename=data.raw,file.inject-error.0.event=none,file.inject-error.0.sector=10 x.qcow2 => x.qcow2
+  dd --image-opts if=driver=raw,file.driver=blkdebug,file.image.filename=data.raw,file.inject-error.0.event=none,file.inject-error.0.sector=10 of=x
   convert orphan.qcow2 x
   convert data.raw data.raw
   convert -O qcow2 data.qcow2 data.qcow2

@@ -84,6 +84,9 @@ const TABLE = `${EVERY_IMAGE}${EVERY_HELP}
   measure -O qcow --size 1G
   measure -O vdi --size 1G
   measure -O qed --size 1G
+  # Places that are reserved for zeroes, and those of subclusters that nobody has written.
+  map --output=json reserved.qcow2; map reserved.qcow2; map --output=json parts.qcow2; map parts.qcow2; map --output=json onparts.qcow2
+  compare -s reserved.qcow2 reserved.qcow2; convert -O qcow2 -o extended_l2=on parts.qcow2 x.qcow2; map --output=json x.qcow2; measure -O qcow2 onparts.qcow2
   # A format that was guessed to be raw does not become another one.
   commit onguess.qcow2 => data.raw onguess.qcow2
   commit trap.qcow2 => data.raw

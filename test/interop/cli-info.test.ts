@@ -65,6 +65,15 @@ const TABLE = `
   info --image-opts driver=qcow2,file=data.qcow2; info 'json:{"driver":"qcow2","file":"d"}'; info --image-opts driver=foo,file.filename=data.qcow2
   info blkdebug:nofile:data.raw; info blkdebug::nofile; info blkverify:data.raw:nofile; info blkverify:nofile:data.raw
   info --object secret,id=s,data=abc --image-opts driver=luks,key-secret=s,file.filename=data.raw
+  info --image-opts filename=data.qcow2; info --image-opts filename=data.raw,driver=raw; info 'json:{"filename":"data.qcow2"}'; info --image-opts data.qcow2,driver=qcow2
+  info --image-opts file.filename=nbd:x; info --image-opts file.filename=a:b; info --image-opts file.filename=file:data.qcow2; info --image-opts file.filename=json:{}
+  info --image-opts driver=qcow2,file.filename=data.qcow2,cache.direct=on; info --image-opts driver=qcow2,file.filename=data.qcow2,file.cache.no-flush=on; info --image-opts driver=qcow2,file.filename=data.qcow2,cache.no-flush=x
+  info --image-opts driver=qcow2,file.filename=data.qcow2,cache.writeback=on; info --image-opts driver=qcow2,file.filename=data.qcow2,file.cache.writeback=on; info --image-opts driver=qcow2,file.filename=data.qcow2,cache=foo
+  info --image-opts driver=qcow2,file.filename=data.qcow2,file.aio=native; info --image-opts driver=qcow2,file.filename=data.qcow2,file.aio=native,cache.direct=on; info --image-opts driver=qcow2,file.filename=data.qcow2,file.aio=foo
+  info -U --image-opts driver=qcow2,file.filename=data.qcow2,force-share=off; info -U --image-opts driver=qcow2,file.filename=data.qcow2,force-share=on
+  info --image-opts driver=qcow2,file.filename=data.qcow2,discard=on,auto-read-only=on,lazy-refcounts=true; info --image-opts driver=qcow2,file.filename=data.qcow2,discard=x; info --image-opts driver=qcow2,file.filename=data.qcow2,detect-zeroes=x
+  info --image-opts driver=qcow2,file.filename=data.qcow2,node-name=1x; info --image-opts driver=qcow2,file.filename=data.qcow2,l2-cache-size=x; info --image-opts driver=raw,size=x,file.filename=data.raw; info json:[]
+  info a:b; info 1:b; info 'a b:c'; info ./a:b; info :b
 `;
 
 describeCommands('spindle-img beside qemu-img: info', TABLE);

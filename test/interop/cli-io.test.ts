@@ -39,6 +39,8 @@ const TABLE = `
   -f qcow2 data.qcow2 -c 'aio_read -P 9 0 512' -c 'aio_flush' -c 'aio_read -v 0 20' -c 'aio_flush' -c 'aio_read -C 0 1' -c 'aio_flush' -c 'aio_read -q 0 1'
   -f qcow2 data.qcow2 -c 'aio_write -z 0 64k' -c 'aio_flush' -c 'aio_write -z 0 1 1' -c 'aio_write -u 0 1' => data.qcow2
   -f qcow2 data.qcow2 -c 'aio_read -i 0 512' -c 'aio_write -i 0 512' -c 'aio_read 900M 1' -c 'aio_flush' -c 'aio_write 900M 1' -c 'close'
+  -f qcow2 data.qcow2 -c 'aio_read 0 64k' -c 'write 1M 64k' -c 'aio_read 0 64k' -c 'length' -c 'aio_flush' -c 'aio_read 0 512' -c 'truncate 4M' -c length => data.qcow2
+  -f qcow2 data.qcow2 -c 'aio_read 0 64k' -c 'sleep 50' -c length -c 'sleep 0x1' -c 'sleep 1.5' -c 'write 1.5 1' -c 'write 1.5k 1' -c 'read -a 0 1'
   # What the image is
   -f qcow2 data.qcow2 -c 'info' -c 'length' -c 'map' -c 'alloc 0' -c 'alloc 0 1M' -c 'alloc 1 1M' -c 'alloc 1000G'
   -f qcow2 old.qcow2 -c 'info' -c 'i' -c 'l'
@@ -78,6 +80,9 @@ const TABLE = `
   -d foo data.qcow2
   -i foo data.qcow2
   -t none -d ignore -i threads -k -m -f qcow2 data.qcow2 -c 'read -q 0 512'
+  -k -f qcow2 data.qcow2 -c length; -i native -f qcow2 data.qcow2 -c length; -i native -n -f qcow2 data.qcow2 -c length
+  -C -s -f qcow2 top.qcow2 -c 'read 0 2M' -c map; -s data.raw -c 'write -P 9 0 64k' -c info -c length; -s -f raw data.raw -c length => top.qcow2 data.raw
+  --image-opts filename=data.raw -c length; --image-opts driver=qcow2,file.filename=data.qcow2,read-only=on -c 'write 0 512'; -U --image-opts -r driver=qcow2,file.filename=data.qcow2,force-share=off
   -U -f qcow2 data.qcow2 -c length
   -r -U -f qcow2 data.qcow2 -c length
   -C -f qcow2 top.qcow2 -c 'read 0 64k' -c 'map' => top.qcow2

@@ -11,6 +11,8 @@ const TABLE = `
   commit onraw.qcow2 => data.raw onraw.qcow2
   commit -r 1G mid.qcow2 => base.qcow2
   commit --image-opts driver=qcow2,file.filename=mid.qcow2 => base.qcow2
+  commit -b ./base.qcow2 top.qcow2 => base.qcow2
+  commit --image-opts driver=qcow2,file.filename=top.qcow2,backing.driver=qcow2,backing.file.filename=base.qcow2 => base.qcow2 mid.qcow2
   commit -b nope top.qcow2
   commit base.qcow2
   commit -f raw data.raw
@@ -50,7 +52,8 @@ const TABLE = `
   snapshot -d nope data.raw; snapshot -a nope --image-opts driver=raw,file.filename=data.raw; snapshot -l ''
   snapshot -a nope data.qcow2
   snapshot -d nope data.qcow2
-  snapshot -d s1 -a s1 data.qcow2
+  snapshot -d s1 -a s1 data.qcow2; snapshot -d s1 -d s2 data.qcow2; amend -o help -f foo
+  snapshot -c äöü data.qcow2; snapshot -l data.qcow2; info --output=json data.qcow2 => data.qcow2
   snapshot -l data.raw
   snapshot -c x data.raw
   snapshot -f raw -c x data.raw

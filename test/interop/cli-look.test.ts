@@ -58,6 +58,9 @@ const TABLE = `
   map orphan.qcow2
   map --output=foo data.qcow2
   map -f raw --output=json nothing
+  map --output=json --image-opts driver=raw,file.driver=blkdebug,file.image.filename=data.raw,file.inject-error.0.event=none,file.inject-error.0.iotype=block-status
+  measure -O qcow2 --image-opts driver=qcow2,file.driver=blkdebug,file.image.filename=data.qcow2,file.inject-error.0.event=l2_load
+  compare --image-opts -f raw driver=raw,file.filename=data.raw data.raw; bench -o 2M -c 1 data.raw; bench -o 2097000 -s 1000 -c 1 data.raw
   measure
   measure --size 1G
   measure --size 1000

@@ -37,6 +37,15 @@ export async function makeFormatsFixture(folder: string): Promise<void> {
   await qemuImg('snapshot', '-c', 'one', file('snap.qcow2'));
   await qemuIo(file('snap.qcow2'), 'qcow2', 'write -q -P 5 0 128k');
   await qemuImg('snapshot', '-c', 'two', file('snap.qcow2'));
+  await qemuImg('create', '-q', '-f', 'qcow2', file('reserved.qcow2'), '2M');
+  await qemuIo(file('reserved.qcow2'), 'qcow2', 'write -q -P 1 0 512k', 'write -q -z 64k 128k', 'write -q -z 384k 64k');
+  await qemuImg('create', '-q', '-f', 'qcow2', '-o', 'extended_l2=on', file('parts.qcow2'), '2M');
+  await qemuIo(file('parts.qcow2'), 'qcow2', 'write -q -P 1 4k 4k', 'write -q -P 1 100k 200k', 'write -q -z 150k 20k');
+  await qemuImg(
+    ...['create', '-q', '-f', 'qcow2', '-o', 'extended_l2=on', '-b', 'parts.qcow2', '-F', 'qcow2'],
+    file('onparts.qcow2'),
+  );
+  await qemuIo(file('onparts.qcow2'), 'qcow2', 'write -q -P 2 130k 4k', 'write -q -z 200k 6k');
   await qemuImg('create', '-q', '-f', 'qcow2', file('bits.qcow2'), '2M');
   await qemuImg('bitmap', '--add', file('bits.qcow2'), 'b0');
   await qemuImg('bitmap', '--add', '-g', '4k', '--disable', file('bits.qcow2'), 'b1');

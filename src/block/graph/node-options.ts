@@ -7,6 +7,10 @@ export const genericOptions = {
   driver: { type: 'string', help: 'name of the driver' },
   'node-name': { type: 'string', help: 'name of the node, unique in its graph; without it one is made up' },
   'read-only': { type: 'boolean', help: 'whether the node refuses writes; without it, only where its storage does' },
+  'auto-read-only': {
+    type: 'boolean',
+    help: 'taken, and without effect: a node is read-only where its storage is, unless read-only says otherwise',
+  },
   'force-share': {
     type: 'boolean',
     help: 'whether others may write to it meanwhile; read-only nodes only',
@@ -56,6 +60,9 @@ export interface SplitOptions {
   readonly own: Readonly<Record<string, unknown>>;
 }
 
+/** Other names that QEMU has for them. */
+const DISCARD_ALIASES: Readonly<Partial<Record<string, string>>> = { on: 'unmap', off: 'ignore' };
+
 /** `cache` is the one generic option that has parts: an unknown part is unknown to the driver, like any option. */
 function withFlatCache(options: BlockdevOptions): BlockdevOptions {
   const { cache, ...others } = options;
@@ -79,7 +86,7 @@ export function splitOptions(options: BlockdevOptions): SplitOptions {
   >;
   for (const [name, value] of Object.entries(withFlatCache(options))) {
     const part = Object.hasOwn(genericOptions, name) ? 'generic' : CHILDREN.has(name) ? 'children' : 'own';
-    parts[part][name] = value;
+    parts[part][name] = name === 'discard' ? (DISCARD_ALIASES[String(value)] ?? value) : value;
   }
   const generic = parseOptions(genericOptions, parts.generic, 'every node');
   if (generic['force-share'] && generic['read-only'] !== true) {

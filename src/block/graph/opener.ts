@@ -169,6 +169,7 @@ export class NodeOpener {
 
   *#openFormat(driver: FormatDriver, split: SplitOptions, position: Position): Co<BlockNode> {
     const { generic, children, own } = split;
+    if (children['file'] === undefined) throw missing('file', `driver '${driver.name}'`);
     const nodeName = this.#reserveName(generic['node-name']);
     const options = parseOptions(driver.openOptions, own, `driver '${driver.name}'`);
     const cache = cacheFlags(generic, position.cache);
@@ -284,8 +285,7 @@ export class NodeOpener {
 
   /** `file`: options of a node, or the name of one that is open already. */
   *#openFileChild(given: unknown, position: Position, owner: string, name = 'file'): Co<BlockNode> {
-    if (given === undefined)
-      throw new BlockError('invalid', `Option '${name}' of ${owner} is missing: what the image is stored in`);
+    if (given === undefined) throw missing(name, owner);
     return yield* this.#openChild(name, given, position);
   }
 
@@ -472,6 +472,10 @@ export class NodeOpener {
     this.#opened.push(node);
     return node;
   }
+}
+
+function missing(name: string, owner: string): BlockError {
+  return new BlockError('invalid', `Option '${name}' of ${owner} is missing: what the image is stored in`);
 }
 
 /** The option of a child: `extents.0` is `0` in `extents`, as dotted names are nested. */

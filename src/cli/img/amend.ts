@@ -44,8 +44,8 @@ function amendValues(session: Session, format: string, texts: readonly string[])
 }
 
 function showOptions(session: Session, format: string): number {
-  const driver = session.graph.drivers.formats.find(({ name }) => name === format);
-  if (driver?.amendOptions === undefined) {
+  const driver = formatNamed(session.graph.drivers, format);
+  if (driver.amendOptions === undefined) {
     throw new Failure(`Format driver '${format}' does not support option amendment`);
   }
   session.out(optionHelp(`Amend options for '${format}':`, driver.amendOptions));

@@ -66,7 +66,7 @@ function readSettings(given: Given): BenchSettings {
   const bufferSize = size('s', 'buffer size', 4096, INT_MAX);
   return {
     count: numberOf(given, 'c', 75_000, INT_MAX, 'Invalid request count specified'),
-    depth: numberOf(given, 'd', 64, INT_MAX, 'Invalid queue depth specified'),
+    depth: depthOf(given),
     bufferSize,
     offset: size('o', 'offset', 0),
     stepSize: size('S', 'step_size', 0, INT_MAX) || bufferSize,
@@ -75,6 +75,13 @@ function readSettings(given: Given): BenchSettings {
     drainOnFlush: !given.has('no-drain'),
     pattern: numberOf(given, 'pattern', 0, 0xff, 'Invalid pattern byte specified'),
   };
+}
+
+/** Of none in flight nothing would come of. */
+function depthOf(given: Given): number {
+  const depth = numberOf(given, 'd', 64, INT_MAX, 'Invalid queue depth specified');
+  if (depth === 0) throw new Failure('Invalid queue depth specified');
+  return depth;
 }
 
 function numberOf(given: Given, key: string, standard: number, max: number, message: string): number {

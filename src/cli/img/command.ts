@@ -70,6 +70,12 @@ export function targetCache(given: Given, standard: string): CacheMode {
 /** `-l`: the disk is then as it was at a snapshot. @throws Failure */
 export async function loadSnapshot(disk: BlockBackend, parameter: string): Promise<void> {
   const values = parameter.startsWith('snapshot.') ? parseKeyValues(parameter) : {};
+  const unknown = Object.keys(values).find((name) => name !== 'snapshot.id' && name !== 'snapshot.name');
+  if (unknown !== undefined) {
+    throw new Failure(`Invalid parameter '${unknown}'`, {
+      moreMessages: [`Failed in parsing snapshot param '${parameter}'`],
+    });
+  }
   const selector =
     Object.keys(values).length === 0 ? parameter : { id: values['snapshot.id'], name: values['snapshot.name'] };
   try {

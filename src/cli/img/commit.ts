@@ -1,4 +1,5 @@
 /** `commit`: an overlay's data into what it stands on. */
+import { resolve } from 'node:path';
 import {
   BlockError,
   canBeEmptied,
@@ -13,6 +14,7 @@ import { Pacer } from '../shared/pacer.ts';
 import { ProgressLine } from '../shared/progress.ts';
 import type { ImageName, Session } from '../shared/session.ts';
 import { sizeArgument } from '../shared/sizes.ts';
+import { beside } from '../shared/paths.ts';
 import { requestMessage } from '../shared/words.ts';
 import { COMMON_LONG, onlyImage, targetCache, type Command } from './command.ts';
 import { describeChain, type Described } from './info.ts';
@@ -70,7 +72,9 @@ async function openLayers(
   return { top: await session.open(named, { readOnly: false, backing: below.nodeName, cache }), base };
 }
 
-/** A layer goes by its path, and by the name that the image above it has for it. */
+/** A layer goes by its path, however that is written, and by the name that the image above it has for it. */
 function isBase(chain: readonly Described[], index: number, name: string): boolean {
-  return chain[index]!.image.name === name || chain[index - 1]!.info['backing-filename'] === name;
+  const [above, layer] = [chain[index - 1]!, chain[index]!];
+  if (layer.image.name === name || above.info['backing-filename'] === name) return true;
+  return resolve(beside(above.image.name, name)) === resolve(layer.image.name);
 }

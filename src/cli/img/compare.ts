@@ -18,8 +18,8 @@ export const compare: Command = {
       throw usageError('Expecting two image file names');
     sourceCache(given, EXIT.open);
     const disks = [
-      await openOne(session, given, imageNamed(given, first, 'f')),
-      await openOne(session, given, imageNamed(given, second, 'F')),
+      await openOne(session, given, () => imageNamed(given, first, 'f')),
+      await openOne(session, given, () => imageNamed(given, second, 'F')),
     ] as const;
     const say = given.has('q') ? () => undefined : (text: string) => session.out(text);
     const progress = new ProgressLine(session.terminal, given.has('p') && !given.has('q'));
@@ -34,9 +34,9 @@ export const compare: Command = {
   },
 };
 
-async function openOne(session: Session, given: Given, image: ImageName): Promise<BlockBackend> {
+async function openOne(session: Session, given: Given, image: () => ImageName): Promise<BlockBackend> {
   try {
-    return await session.open(image, { readOnly: true, forceShare: given.has('U') });
+    return await session.open(image(), { readOnly: true, forceShare: given.has('U') });
   } catch (error) {
     throw error instanceof Failure ? new Failure(error.message, { exitCode: EXIT.open }) : error;
   }

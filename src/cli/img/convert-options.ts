@@ -13,7 +13,6 @@ export const convertSpecs = {
   short: 'hf:O:B:CcF:o:l:S:pt:T:qnm:WUr:',
   long: {
     ...COMMON_LONG,
-    'source-image-opts': 'image-opts',
     'target-image-opts': 'target-image-opts',
     'force-share': 'U',
     'target-is-zero': 'target-is-zero',

@@ -19,18 +19,18 @@ import { Pacer } from '../shared/pacer.ts';
 import { ProgressLine } from '../shared/progress.ts';
 import type { Session } from '../shared/session.ts';
 import { sizeThreadPool } from '../shared/thread-pool.ts';
-import { createMessage, requestMessage } from '../shared/words.ts';
+import { createMessage, requestMessage, strerror } from '../shared/words.ts';
 import { imageNamed, loadSnapshot, optionLists, type Command } from './command.ts';
 import { convertSpecs, readConvertRequest, type ConvertRequest } from './convert-options.ts';
-import { makeImage } from './create.ts';
+import { creatableFormat, makeImage } from './create.ts';
 
 export const convert: Command = {
   options: convertSpecs,
   async run(session, given) {
     const texts = optionLists(given);
-    if (texts.some(asksForHelp)) {
+    if (texts.some(asksForHelp) && !given.has('n')) {
       const format = formatNamed(session.graph.drivers, given.value('O') ?? 'raw');
-      session.out(createHelp(format, given.operands.length > 0));
+      session.out(createHelp(format, given.operands.length > 1));
       return 0;
     }
     const request = readConvertRequest(given);
@@ -41,6 +41,7 @@ export const convert: Command = {
       throw new Failure('Having a backing file for the target makes no sense when concatenating multiple input images');
     }
     if (given.has('bitmaps')) {
+      if (sources.length > 1) throw new Failure('Copying bitmaps only possible with single source');
       const skipBroken = given.has('skip-broken-bitmaps');
       await startAsync(checkBitmapsToCopy(sources[0]!.node, { skipBroken }));
     }
@@ -99,11 +100,14 @@ async function intoNew(
   sources: readonly BlockBackend[],
   progress: ProgressLine,
 ): Promise<void> {
-  const driver = formatNamed(session.graph.drivers, request.format);
+  const driver = creatableFormat(session, request.format, request.target);
   if (given.has('bitmaps')) expectBitmaps(driver.name, driver.capabilities.bitmaps);
   const values = targetValues(driver, given, request, totalLength(sources));
   const { driver: protocol, filename } = session.fileOptions(request.target);
   const isFile = protocol === 'file';
+  if (filename === '') {
+    throw new Failure(`: error while converting ${driver.name}: Could not create '': No such file or directory`);
+  }
   const file = new NewFile(isFile ? asPath(String(filename)) : request.target, isFile);
   try {
     await begin(session, request, file, driver, values);
@@ -112,11 +116,22 @@ async function intoNew(
     if (target.length < totalLength(sources)) throw new Failure('output file is smaller than input file');
     await fill(session, given, request, sources, target, { progress, isZero: driver.hasZeroInit !== false });
     await session.close(target);
-    if (isFile) file.publish();
+    if (isFile) publish(file, request.target);
   } catch (error) {
     await session.closeAll();
     if (isFile && !(error instanceof Begun)) file.discard();
-    throw error instanceof Begun ? error.failure : error;
+    if (error instanceof Begun) throw error.failure;
+    // Nobody has heard of the name that it has until it is whole.
+    throw error instanceof Failure ? new Failure(error.message.replaceAll(file.path, request.target), error) : error;
+  }
+}
+
+/** @throws Failure when the file system refuses */
+function publish(file: NewFile, name: string): void {
+  try {
+    file.publish();
+  } catch (error) {
+    throw new Failure(`Could not give the new image its name '${name}': ${strerror(error)}`);
   }
 }
 
@@ -164,10 +179,11 @@ function targetValues(driver: FormatDriver, given: Given, request: ConvertReques
   const values = createValues(driver, given.values('o'));
   const backing = given.value('B');
   const backingFormat = given.value('F');
+  const named = backing ?? values['backing_file'];
   if (backing !== undefined && !driver.capabilities.backing) {
     throw new Failure(`Backing file not supported for file format '${driver.name}'`);
   }
-  if (backing !== undefined && backingFormat === undefined && values['backing_fmt'] === undefined) {
+  if (named !== undefined && backingFormat === undefined && values['backing_fmt'] === undefined) {
     throw new Failure('Use of backing file requires explicit backing format');
   }
   if (request.compressed && !driver.capabilities.compress) {
@@ -226,7 +242,7 @@ async function fill(
           onBacking,
           progress,
           ...(pacer === undefined ? {} : { pace: (bytes: number) => pacer.wait(bytes) }),
-          ...(given.has('salvage') ? { onUnreadable: unreadable(session) } : {}),
+          ...(given.has('salvage') ? { onUnreadable: given.has('q') ? () => undefined : unreadable(session) } : {}),
         },
       ),
     );

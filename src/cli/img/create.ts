@@ -53,6 +53,24 @@ async function named(filename: string, work: () => Promise<void>): Promise<void>
   }
 }
 
+/**
+ * The format of a new image, in a file that can be made.
+ *
+ * @throws Failure, and BlockError for the name of no file
+ */
+export function creatableFormat(session: Session, format: string, filename: string): FormatDriver {
+  const { drivers } = session.graph;
+  const isOther = [...drivers.filters, ...drivers.protocols].some(({ name }) => name === format);
+  const driver = isOther ? undefined : formatNamed(drivers, format);
+  if (driver?.create === undefined) throw new Failure(`Format driver '${format}' does not support image creation`);
+  if (filename.startsWith('json:')) throw new Failure("Unknown protocol 'json'");
+  const { driver: protocol } = session.fileOptions(filename);
+  if (drivers.protocols.find(({ name }) => name === protocol)?.create === undefined) {
+    throw new Failure(`Protocol driver '${protocol}' does not support image creation`);
+  }
+  return driver;
+}
+
 interface Request {
   readonly filename: string;
   readonly format: string;
@@ -61,7 +79,7 @@ interface Request {
 }
 
 async function createNamed(session: Session, given: Given, request: Request): Promise<void> {
-  const driver = formatNamed(session.graph.drivers, request.format);
+  const driver = creatableFormat(session, request.format, request.filename);
   const values = backingValues(driver, given, createValues(driver, request.texts));
   if (request.size !== undefined) {
     if (values['size'] !== undefined) throw new Failure('The image size must be specified only once');
@@ -100,6 +118,7 @@ function backingValues(driver: FormatDriver, given: Given, values: CreateValues)
   const file = given.value('b');
   const format = given.value('F');
   if (file === undefined && format === undefined) return values;
+  if (file === '' && driver.capabilities.backing) throw new Failure('Expected backing file name, got empty string');
   if (!driver.capabilities.backing) {
     throw new Failure(
       file === undefined

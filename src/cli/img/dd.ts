@@ -79,7 +79,7 @@ async function copyPart(source: BlockBackend, target: BlockBackend, begin: numbe
     const side = error instanceof BlockError ? error.context.detail?.['side'] : undefined;
     if (side === undefined) throw error;
     throw new Failure(
-      `error while ${side === 'write' ? 'writing to' : 'reading from'} image file: ${requestMessage(error)}`,
+      `error while ${side === 'write' ? 'writing to output' : 'reading from input'} image file: ${requestMessage(error)}`,
     );
   }
 }

@@ -61,13 +61,17 @@ export async function describeChain(
     seen.add(next.name);
     const image = await describe(session, next, settings.forceShare);
     described.push(image);
-    const { fullBackingFilename } = image;
-    next =
-      settings.chain && fullBackingFilename !== undefined
-        ? { name: fullBackingFilename, format: image.info['backing-filename-format'] }
-        : undefined;
+    next = settings.chain ? nextOf(session, image) : undefined;
   }
   return described;
+}
+
+/** What an image stands on: by its own options, or by its header. */
+function nextOf(session: Session, { image, info: found, fullBackingFilename }: Described): ImageName | undefined {
+  const { backing } = session.givenOptions(image);
+  if (typeof backing === 'object' && backing !== null) return { name: `json:${JSON.stringify(backing)}` };
+  if (fullBackingFilename === undefined || backing === null) return undefined;
+  return { name: fullBackingFilename, format: found['backing-filename-format'] };
 }
 
 async function describe(session: Session, image: ImageName, forceShare: boolean): Promise<Described> {

@@ -37,7 +37,7 @@ export const map: Command = {
       else printer.add(none);
     } catch (error) {
       if (error instanceof Failure) throw error;
-      throw new Failure(`Failed to read image metadata: ${requestMessage(error)}`);
+      throw new Failure(`Could not read file metadata: ${requestMessage(error)}`);
     } finally {
       printer.flush();
     }
@@ -68,7 +68,12 @@ class Lines {
 
 /** qemu-img does not tell compressed data apart here. */
 class JsonPrinter extends Lines {
-  #separator = '[';
+  #separator = '';
+
+  constructor(session: Session) {
+    super(session);
+    this.print('[');
+  }
 
   add({ offset, length, depth, present, zero, data, hostOffset }: BlockStatus): void {
     const place = hostOffset === undefined ? '' : `, "offset": ${hostOffset}`;
@@ -80,7 +85,7 @@ class JsonPrinter extends Lines {
   }
 
   finish(): void {
-    this.print(`${this.#separator === '[' ? '[' : ''}]\n`);
+    this.print(']\n');
     this.flush();
   }
 }

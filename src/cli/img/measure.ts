@@ -5,7 +5,7 @@ import { Failure } from '../shared/failure.ts';
 import { prettyJson } from '../shared/json.ts';
 import type { Session } from '../shared/session.ts';
 import { sizeArgument } from '../shared/sizes.ts';
-import { ownMessage } from '../shared/words.ts';
+import { ownMessage, strerror } from '../shared/words.ts';
 import type { Given } from '../shared/arguments.ts';
 import { COMMON_LONG, imageNamed, loadSnapshot, optionLists, wantsJson, type Command } from './command.ts';
 
@@ -75,6 +75,8 @@ async function measureNew(
   try {
     return await startAsync(measureImage(session.graph, format, options, disk?.node));
   } catch (error) {
-    throw error instanceof BlockError ? new Failure(ownMessage(error)) : error;
+    if (!(error instanceof BlockError)) throw error;
+    const isRequest = error.kind === 'io' || error.kind === 'no-space';
+    throw new Failure(isRequest ? `Unable to get block status: ${strerror(error)}` : ownMessage(error));
   }
 }

@@ -11,7 +11,7 @@ import {
 import type { Given } from '../shared/arguments.ts';
 import { Failure, usageError } from '../shared/failure.ts';
 import { snapshotList } from '../shared/snapshot-list.ts';
-import { messageOf } from '../shared/words.ts';
+import { errnoOf, messageOf, strerror } from '../shared/words.ts';
 import { COMMON_LONG, type Command } from './command.ts';
 
 const ACTIONS = ['l', 'a', 'c', 'd'] as const;
@@ -21,7 +21,7 @@ export const snapshot: Command = {
   options: { short: 'la:c:d:hqU', long: { ...COMMON_LONG, 'force-share': 'U' } },
   async run(session, given) {
     const [filename, ...others] = given.operands;
-    const asked = ACTIONS.filter((action) => given.has(action));
+    const asked = given.all.flatMap(({ key }) => ACTIONS.filter((action) => action === key));
     if (asked.length > 1) throw usageError("Cannot mix '-l', '-a', '-c', '-d'");
     if (filename === undefined || others.length > 0) throw usageError('Expecting one image file name');
     const action = asked[0];
@@ -56,6 +56,12 @@ const NO_SNAPSHOTS = {
   d: 'snapshot not found',
 } as const;
 
+const FAILED = {
+  a: (error: BlockError) => `Failed to load snapshot: ${strerror(error)}`,
+  c: (error: BlockError) => `-${errnoOf(error)} (${strerror(error)})`,
+  d: (error: BlockError) => `Failed to free the cluster and L1 table: ${strerror(error)}`,
+} as const;
+
 const VERBS = { a: 'apply', c: 'create', d: 'delete' } as const;
 
 function reasonOf(error: BlockError, action: Exclude<Action, 'l'>): string {
@@ -63,6 +69,7 @@ function reasonOf(error: BlockError, action: Exclude<Action, 'l'>): string {
     return action === 'a' ? 'Failed to load snapshot: No such file or directory' : 'snapshot not found';
   }
   if (error.kind === 'unsupported') return NO_SNAPSHOTS[action];
+  if (error.kind === 'io' || error.kind === 'no-space') return FAILED[action](error);
   // What to do about it follows in our words.
   return messageOf(error).replace(/^(Device has active dirty bitmaps): .*$/, '$1');
 }

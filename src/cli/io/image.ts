@@ -20,7 +20,8 @@ export const alloc: IoCommand = {
   summary: 'says how much of a range the top image holds itself',
   words: [1, 2],
   needsImage: true,
-  async run({ disk, out }, { operands }) {
+  async run(context, { operands }) {
+    const { disk, out } = context;
     const start = byteCount(operands[0]!);
     const wanted = operands[1] === undefined ? SECTOR_BYTES : byteCount(operands[1]);
     // What lies behind the end is in no image.
@@ -31,6 +32,7 @@ export const alloc: IoCommand = {
       if (piece.held) held += piece.length;
       at += piece.length;
     }
+    context.deliver();
     out(`${held}/${count} bytes allocated at offset ${sizeText(start)}\n`);
   },
 };
@@ -41,9 +43,11 @@ export const map: IoCommand = {
   summary: 'prints which ranges the top image holds itself',
   words: [0, 0],
   needsImage: true,
-  async run({ disk, out }) {
+  async run(context) {
+    const { disk, out } = context;
     for (let at = 0; at < disk.length;) {
       const { held, end } = await sameFrom(disk.node, at, disk.length);
+      context.deliver();
       const length = `${sizeText(end - at)} (0x${(end - at).toString(16)})`;
       out(`${length} bytes ${held ? '   ' : 'not'} allocated at offset ${sizeText(at)} (0x${at.toString(16)})\n`);
       at = end;
@@ -122,7 +126,8 @@ export const truncate: IoCommand = {
   operands: 1,
   needsImage: true,
   writes: true,
-  async run({ disk }, given) {
+  async run(context, given) {
+    const { disk } = context;
     const mode = given.value('m') ?? 'off';
     const preallocation = PREALLOCATION.find((known) => known === mode);
     if (preallocation === undefined) throw new Failure(`Invalid preallocation mode '${mode}'`);
@@ -132,6 +137,8 @@ export const truncate: IoCommand = {
       await disk.resize(size, preallocation);
     } catch (error) {
       throw new Failure(error instanceof BlockError ? ownMessage(error) : strerror(error));
+    } finally {
+      context.deliver();
     }
   },
 };
@@ -148,8 +155,6 @@ export const flush: IoCommand = {
       await context.disk.flush();
     } catch (error) {
       throw new CommandError(strerror(error), 'none');
-    } finally {
-      context.deliver();
     }
   },
 };

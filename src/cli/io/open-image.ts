@@ -67,7 +67,8 @@ export async function openDisk(session: Session, request: OpenRequest): Promise<
     const settings = {
       readOnly,
       forceShare,
-      guessesSilently: request.isOpenAgain === true,
+      // An image that is only read is in no danger.
+      guessesSilently: request.isOpenAgain === true || request.snapshot,
       cache: request.cache,
       ...(request.aio === undefined ? {} : { fileOptions: { aio: request.aio } }),
     };
@@ -75,6 +76,7 @@ export async function openDisk(session: Session, request: OpenRequest): Promise<
   } catch (error) {
     await scratch?.giveUp();
     if (isMismatch(error)) throw error;
+    if (error instanceof Failure && error.message.endsWith(' conflicts with image options')) throw error;
     if (error instanceof Failure) throw new Failure(prefix + error.message);
     throw new Failure(prefix + openMessage(error));
   } finally {
@@ -88,8 +90,9 @@ function asRequested(
   scratch: Scratch | undefined,
 ): BlockdevOptions | Promise<BlockdevOptions> {
   const options: BlockdevOptions = { discard: request.discard, ...named, ...request.options };
-  if (scratch !== undefined) return scratch.over(options, request.readOnly);
-  return request.copyOnRead ? { driver: 'copy-on-read', 'read-only': request.readOnly, file: options } : options;
+  const above = (file: BlockdevOptions): BlockdevOptions =>
+    request.copyOnRead ? { driver: 'copy-on-read', 'read-only': request.readOnly, file } : file;
+  return scratch === undefined ? above(options) : scratch.over(options, request.readOnly).then(above);
 }
 
 /** An overlay in a temporary file, which takes what is written to an image and is gone at the end. */

@@ -67,7 +67,7 @@ export const read: IoCommand = {
  -v, -- print the bytes
 `,
   words: [2, -1],
-  options: 'abCl:pP:qs:v',
+  options: 'bCl:pP:qs:v',
   needsImage: true,
   async run(context, given) {
     const lengthText = given.value('l');

@@ -1,4 +1,5 @@
 /** What `reopen` changes of the way in which an image is open. */
+import { parseBoolean } from '../../block/options.ts';
 import type { BlockNode } from '../../node/index.ts';
 import type { Given } from '../shared/arguments.ts';
 import type { CacheMode } from '../shared/cache-mode.ts';
@@ -56,8 +57,9 @@ function cacheOf(before: CacheMode, direct: string | undefined, noFlush: string 
 }
 
 function onOrOff(name: string, text: string): boolean {
-  if (text !== 'on' && text !== 'off') throw new Failure(`Parameter '${name}' expects 'on' or 'off'`);
-  return text === 'on';
+  const value = parseBoolean(text);
+  if (value === undefined) throw new Failure(`Parameter '${name}' expects 'on' or 'off'`);
+  return value;
 }
 
 function expectSame(name: string, wanted: string | undefined, present: string): void {

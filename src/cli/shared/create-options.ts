@@ -1,6 +1,7 @@
 /** `-o`: the options of a new image, checked against what its format takes, in qemu-img's words. */
 import { BlockError } from '../../node/index.ts';
 import type { DriverSet, FormatDriver, OptionSchema, OptionSpec } from '../../node/index.ts';
+import { parseBoolean } from '../../block/options.ts';
 import { Failure } from './failure.ts';
 import { parseKeyValues } from './key-values.ts';
 import { looksLikeSize, readInteger, readSize } from './sizes.ts';
@@ -69,7 +70,7 @@ export function readValues(schema: OptionSchema, texts: readonly string[]): Crea
 }
 
 function readValue(spec: OptionSpec, name: string, text: string): string | number {
-  if (spec.type === 'boolean' && text !== 'on' && text !== 'off') {
+  if (spec.type === 'boolean' && parseBoolean(text) === undefined) {
     throw new Failure(`Parameter '${name}' expects 'on' or 'off'`);
   }
   if (spec.type === 'size') return sizeValue(name, text);

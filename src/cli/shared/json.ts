@@ -40,9 +40,15 @@ export function prettyJson(value: unknown, indent = ''): string {
   }
   if (typeof value === 'object' && value !== null) {
     const members = orderedEntries(value as Readonly<Record<string, unknown>>).map(
-      ([key, member]) => `${deeper}${JSON.stringify(key)}: ${prettyJson(member, deeper)}`,
+      ([key, member]) => `${deeper}${asciiJson(key)}: ${prettyJson(member, deeper)}`,
     );
     return members.length === 0 ? `{\n${indent}}` : `{\n${members.join(',\n')}\n${indent}}`;
   }
-  return typeof value === 'bigint' ? String(value) : (JSON.stringify(value) ?? 'null');
+  return typeof value === 'bigint' ? String(value) : asciiJson(value);
+}
+
+/** Characters that are none of ASCII as escapes, as qemu-img prints them. */
+function asciiJson(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'null';
+  return text.replaceAll(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}`);
 }

@@ -5,6 +5,7 @@
 import { accessSync, chmodSync, constants, lstatSync, renameSync, rmSync, type Stats } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import type { BlockdevOptions } from '../../node/index.ts';
+import { asPath } from './paths.ts';
 
 export class NewFile {
   /** Where to write. */
@@ -18,8 +19,8 @@ export class NewFile {
   constructor(target: string, isFile: boolean) {
     this.#target = target;
     this.#before = statOf(target);
-    this.path =
-      isFile && this.#mayBeReplaced() ? `${dirname(target)}/.${basename(target)}.${process.pid}.part` : target;
+    const folder = target.slice(0, target.lastIndexOf('/') + 1);
+    this.path = isFile && this.#mayBeReplaced() ? asPath(`${folder}.${basename(target)}.${process.pid}.part`) : target;
   }
 
   /** Whether a file of that name is there already, and stays until `publish`. */

@@ -102,8 +102,7 @@ export class Session {
     const backend = await this.graph.open(options, policy(settings));
     this.#open.add(backend);
     backend.writeCache = settings.cache?.writeThrough !== true;
-    if (!settings.readOnly && backend.readOnly)
-      throw new Failure(`Could not open '${image.name}': Block node is read-only`);
+    if (!settings.readOnly && backend.readOnly) throw new BlockError('permission', 'Block node is read-only');
     return backend;
   }
 
@@ -150,10 +149,7 @@ export class Session {
    */
   fileOptions(name: string): BlockdevOptions {
     const options = parseFilename(this.graph.drivers, name);
-    const protocol = protocolOf(name);
-    if (options.driver === 'file' && protocol !== undefined && protocol !== 'file' && protocol !== 'json') {
-      throw new BlockError('unsupported', `Unknown protocol '${protocol}' in the name '${name}'`);
-    }
+    if (options.driver === 'file' && !name.startsWith('json:')) refuseProtocol(name);
     return options;
   }
 
@@ -167,27 +163,37 @@ export class Session {
       ...settings.options,
       ...(settings.readOnly ? { 'read-only': true } : {}),
       ...(settings.forceShare === true ? { 'force-share': true } : {}),
-      ...(settings.backing === undefined ? {} : { backing: settings.backing }),
       'backing-identity': 'format',
     };
-    const cache = { ...(settings.cache && cacheOptions(settings.cache)), ...(given['cache'] as object | undefined) };
-    if (given.driver !== undefined) return { ...generic, ...given, cache };
+    if (settings.forceShare === true && image.imageOpts === true && (given['force-share'] ?? 'on') !== 'on') {
+      throw new Failure(`${this.program === 'spindle-io' ? '' : '--force-share/'}-U conflicts with image options`);
+    }
+    const own = given['cache'];
+    const cache =
+      own !== undefined && typeof own !== 'object'
+        ? own
+        : { ...(settings.cache && cacheOptions(settings.cache)), ...own };
+    // Who opens it knows better than the options what it stands on.
+    const backing = settings.backing === undefined ? {} : { backing: settings.backing };
+    if (given.driver !== undefined) return { ...generic, ...given, ...backing, cache };
     const { file } = given as { file?: BlockdevOptions | string };
     if (file === undefined) throw new BlockError('invalid', 'Must specify either driver or file');
     // The name of a node: the graph looks for it.
-    if (typeof file === 'string') return { ...generic, ...given, cache };
+    if (typeof file === 'string') return { ...generic, ...given, ...backing, cache };
     // A look at the first bytes is in nobody's way: whether the image is in use is for its opening to say.
     const { format, filename } = await startAsync(probeImage(this.graph, { cache, ...file, 'force-share': true }));
     const isFilter = this.graph.drivers.filters.some(({ name }) => name === file.driver);
     if (format === 'raw' && !settings.readOnly && settings.guessesSilently !== true)
       this.terminal.error(rawWarning(isFilter ? image.name : filename));
-    return { ...generic, ...given, cache, driver: format, probed: true };
+    return { ...generic, ...given, ...backing, cache, driver: format, probed: true };
   }
 
   /** What a name stands for: with a driver, or with `file` alone, whose format is then to be probed. @throws Failure */
   givenOptions({ name, format, imageOpts }: ImageName): BlockdevOptions {
     const driver = format === undefined ? {} : { driver: format };
-    if (imageOpts === true) return this.#imageOptions(nestOptions(parseKeyValues(name, 'file')));
+    // In spindle-img a word that stands first, alone, is the name of a node.
+    const first = this.program === 'spindle-io' ? undefined : 'file';
+    if (imageOpts === true) return this.#imageOptions(nestOptions(parseKeyValues(name, first)));
     const options = this.fileOptions(name);
     if (!name.startsWith('json:')) return { ...driver, file: options };
     return { ...this.#imageOptions(options), ...driver };
@@ -202,6 +208,13 @@ export class Session {
     const named = /^https?:\/\//.test(filename) ? this.fileOptions(filename) : { driver: 'file', filename };
     return { ...options, file: { ...named, ...rest } };
   }
+}
+
+/** @throws BlockError `unsupported` for the name of a file that begins as a protocol's would */
+function refuseProtocol(name: string, prefix = ''): void {
+  const protocol = protocolOf(name);
+  if (protocol === undefined || protocol === 'file') return;
+  throw new BlockError('unsupported', `${prefix}Unknown protocol '${protocol}'`);
 }
 
 function withFileOptions(options: BlockdevOptions, more: OpenSettings['fileOptions']): BlockdevOptions {
@@ -225,6 +238,7 @@ function besideImage({ filename, parentFilename, options, child }: ReferenceRequ
   if (filename.startsWith('json:')) return { ...options, ...identity };
   const own = file ?? options;
   if (own.driver !== 'file') return { ...options, ...identity };
+  refuseProtocol(filename, child === 'backing' ? 'Could not open backing file: ' : '');
   const place = { ...own, filename: beside(parentFilename, filename.replace(/^file:/, '')) };
   return file === undefined ? place : { ...options, file: place, ...identity };
 }

@@ -20,7 +20,12 @@ function cells(snapshot: SnapshotInfo): string[] {
 
 function line([id = '', tag = '', size = '', date = '', time = '', count = '']: readonly string[]): string {
   const right = date.padStart(20) + time.padStart(13) + count.padStart(11);
-  return `${id.padEnd(9)} ${tag.padEnd(16)} ${size.padStart(8)}${right}`;
+  return `${padBytes(id, 9)} ${padBytes(tag, 16)} ${size.padStart(8)}${right}`;
+}
+
+/** As the C library pads: by bytes. */
+function padBytes(text: string, width: number): string {
+  return text + ' '.repeat(Math.max(0, width - Buffer.byteLength(text)));
 }
 
 function localDate(seconds: number): string {

@@ -22,10 +22,17 @@ export class ProcessTerminal implements Terminal {
   #stderr: NodeJS.WriteStream | undefined;
   #stop: AbortController | undefined;
   #caught: NodeJS.Signals | undefined;
+  #hasEnded = false;
 
   /** @param program what messages of its own begin with */
   constructor(program: string) {
     this.#program = program;
+    // Something waited for what never comes, and Node has nothing left to do: that is no success.
+    process.once('exit', (code) => {
+      if (this.#hasEnded || code !== 0) return;
+      this.error(`${program}: Ended without a result: what it waited for cannot come any more\n`);
+      process.exitCode = OUTPUT_FAILED;
+    });
   }
 
   readonly out = (text: string): void => {
@@ -76,6 +83,7 @@ export class ProcessTerminal implements Terminal {
    * Source: https://github.com/nodejs/node/issues/54918
    */
   end(code: number): void {
+    this.#hasEnded = true;
     process.exitCode ??= code;
     if (code !== 0 && this.#caught !== undefined) process.kill(process.pid, this.#caught);
   }

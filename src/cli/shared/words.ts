@@ -1,4 +1,5 @@
 /** Errors in the words in which QEMU's tools print them, where scripts could look for those. */
+import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import { BlockError } from '../../block/error.ts';
 
@@ -60,10 +61,21 @@ export function strerror(error: unknown): string {
   return (name === undefined ? KIND_MESSAGES[error.kind] : SYSTEM_MESSAGES[name]) ?? SYSTEM_MESSAGES['EIO']!;
 }
 
+/** The number that the C library has for what `strerror` names. */
+export function errnoOf(error: unknown): number {
+  const message = strerror(error);
+  const name = Object.keys(SYSTEM_MESSAGES).find((known) => SYSTEM_MESSAGES[known] === message) ?? 'EIO';
+  return (constants.errno as Readonly<Record<string, number>>)[name] ?? constants.errno.EIO;
+}
+
 /** An error of a request, as the C library would name it: `Input/output error`. */
 export function requestMessage(error: unknown): string {
   const known = systemMessage(error) ?? (error instanceof BlockError ? KIND_MESSAGES[error.kind] : undefined);
   if (known !== undefined) return known;
+  // What lies behind the end is an I/O error, as for a guest.
+  if (error instanceof BlockError && /^The range to .* is not inside the disk /.test(error.message)) {
+    return SYSTEM_MESSAGES['EIO']!;
+  }
   const isRefusedWrite = error instanceof BlockError && error.kind === 'permission' && isWrite(error.context.op);
   if (isRefusedWrite) return SYSTEM_MESSAGES['EPERM']!;
   return error instanceof BlockError ? ownMessage(error) : messageOf(error);
@@ -113,6 +125,9 @@ export function openMessage(error: unknown): string {
 
 const PROTOCOLS: ReadonlySet<string> = new Set(['file', 'http', 'https', 'memory', 'null-co', 'vvfat']);
 
+const SIZE_HINT =
+  'Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\nand exabytes, respectively.';
+
 function doesNotKnow(driver: string, option: string): string {
   return PROTOCOLS.has(driver)
     ? `Block protocol '${driver}' doesn't support the option '${option}'`
@@ -130,6 +145,15 @@ export function ownMessage(error: BlockError): string {
   if (unknown !== null) return doesNotKnow(unknown[2]!, unknown[1]!);
   const notBoolean = /^Option '(.*?)' of .* must be true or false/.exec(message);
   if (notBoolean !== null) return `Parameter '${notBoolean[1]}' expects 'on' or 'off'`;
+  const notSize = /^Option '(.*?)' of .* must be a (size|whole number)/.exec(message);
+  if (notSize !== null) {
+    return notSize[2] === 'size'
+      ? `Parameter '${notSize[1]}' expects a non-negative number below 2^64\n${SIZE_HINT}`
+      : `Parameter '${notSize[1]}' expects a number`;
+  }
+  const noName = /^'(.*)' is no node name: /.exec(message);
+  if (noName !== null) return `Invalid node-name: '${noName[1]}'`;
+  if (/^The name 'json:.*' must hold an object after 'json:'$/.test(message)) return 'Invalid JSON object given';
   const noNode = /^There is no node '(.*)'$/.exec(message);
   if (noNode !== null) return `Cannot find device='${noNode[1]}' nor node-name='${noNode[1]}'`;
   if (/^Option 'file' of driver .* is missing: what the image is/.test(message)) {
@@ -148,6 +172,8 @@ export function ownMessage(error: BlockError): string {
   const notOneOf = /^Option '(.*?)' of .* must be one of .*, not '(.*)'$/.exec(message);
   // The option has had two names, and QEMU's tools answer with the newer one.
   if (notOneOf !== null) {
+    if (notOneOf[1] === 'discard') return 'Invalid discard option';
+    if (notOneOf[1] === 'aio' || notOneOf[1] === 'detect-zeroes') return `invalid parameter value: ${notOneOf[2]}`;
     // QEMU looks at these itself, its option parser does not.
     if (message.includes(" of format 'vmdk' ")) return `invalid parameter value: ${notOneOf[2]}`;
     const name = notOneOf[1] === 'compat' ? 'version' : notOneOf[1]!.replaceAll('_', '-');

@@ -149,12 +149,6 @@ describe('file', () => {
     await storage.close();
   });
 
-  test('what is no plain file keeps its name, whatever becomes of what was begun in it', async () => {
-    execFileSync('mkfifo', [at('pipe')]);
-    await fileProtocol.delete!({ filename: at('pipe') });
-    expect(statSync(at('pipe')).isFIFO()).toBe(true);
-  });
-
   test('links and other spellings lead to the same lock', async () => {
     await fileProtocol.create!({ filename: at('locked') }, 10);
     symlinkSync(at('locked'), at('link'));

@@ -214,7 +214,7 @@ function checkBacking(options: CreateOptions): void {
   if (preallocation !== 'off' && !extended) {
     throw new BlockError(
       'invalid',
-      'Backing file and preallocation can only be used at the same time if extended_l2 is enabled',
+      'Backing file and preallocation can only be used at the same time if extended_l2 is on',
     );
   }
   checkText('The name of a backing file', file, MAX_BACKING_FILE_BYTES);
