@@ -65,7 +65,7 @@ const TABLE = `
   create -f vhdx -o preallocation=x y 1M; create -f vpc y 65T; create -f qcow2 -o compression_type=lz y 1M
   create -f raw x 1.5; create -f raw x 1.0; create -f raw y 1.5b; create -f qcow2 -o lazy_refcounts=yes y 1M => x y
   create -f qcow2 a:b 1M; create -f qcow2 ./a:b.qcow2 1M; info ./a:b.qcow2; create -q -f qcow2 'ä€😀' 1M; info --output=json 'ä€😀'; create -q -f raw file:x 1M => x
-  create -f qcow2 -b '' x 1M; create -f raw blkdebug::x 1M; create -f raw null-co://x 1M; create -f raw json:{} 1M; create -f blkdebug x 1M; create -f dmg x 1M
+  create -f qcow2 -b '' x 1M; create -f raw blkdebug::x 1M; create -f raw null-co:// 1M; create -f raw json:{} 1M; create -f blkdebug x 1M; create -f dmg x 1M
   create -f qcow2 -o preallocation=metadata -b base.qcow2 -F qcow2 x; create -q -u -f qcow2 -b a:b -F raw y 1M; map y; info --backing-chain y
   create -Z x 1M
   create --nonsense x 1M

@@ -73,6 +73,10 @@ const TABLE = `
   info -U --image-opts driver=qcow2,file.filename=data.qcow2,force-share=off; info -U --image-opts driver=qcow2,file.filename=data.qcow2,force-share=on
   info --image-opts driver=qcow2,file.filename=data.qcow2,discard=on,auto-read-only=on,lazy-refcounts=true; info --image-opts driver=qcow2,file.filename=data.qcow2,discard=x; info --image-opts driver=qcow2,file.filename=data.qcow2,detect-zeroes=x
   info --image-opts driver=qcow2,file.filename=data.qcow2,node-name=1x; info --image-opts driver=qcow2,file.filename=data.qcow2,l2-cache-size=x; info --image-opts driver=raw,size=x,file.filename=data.raw; info json:[]
+  info --object secret,id=1s,data=x data.qcow2; info --object secret,id=s data.qcow2; info --object secret,id=s,data=a --object secret,id=s,data=b data.qcow2; info --object '' data.qcow2
+  info --object '{"qom-type":"secret","id":"s","data":"abc"}' data.qcow2; info --object '{"qom-type":"foo"}' data.qcow2; info --object secret,id=s,data=x,format=foo data.qcow2
+  info --image-opts driver=raw,file.filename=data.raw,size=1000; info --image-opts driver=raw,file.filename=data.raw,offset=1000; info --image-opts driver=raw,file.filename=data.raw,offset=3M
+  info --image-opts driver=qcow2,file.filename=data.qcow2,cache-clean-interval=10; info null-co://x; info null-co:; -T; --trace; -- info data.qcow2; bitmap
   info a:b; info 1:b; info 'a b:c'; info ./a:b; info :b
 `;
 

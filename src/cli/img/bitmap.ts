@@ -26,6 +26,7 @@ export const bitmap: Command = {
   },
   async run(session, given) {
     const [filename, name, ...others] = given.operands;
+    expectAction(given);
     if (filename === undefined || name === undefined || others.length > 0) {
       throw new Failure('Expecting filename and bitmap name');
     }
@@ -48,9 +49,13 @@ const NOT_KEPT =
   /^(Operation .* failed: )Can't make bitmap .*? persistent in .*?: (Can't store persistent bitmaps to .*?): .*$/;
 
 /** @throws Failure in qemu-img's words */
-function checkOptions(given: Given): void {
+function expectAction(given: Given): void {
   const any = ['add', ...PLAIN, 'merge'].some((action) => given.has(action));
   if (!any) throw new Failure('Need at least one of --add, --remove, --clear, --enable, --disable, or --merge');
+}
+
+/** @throws Failure in qemu-img's words */
+function checkOptions(given: Given): void {
   if (given.has('g') && !given.has('add')) throw new Failure('granularity only supported with --add');
   if (given.has('F') && !given.has('b')) throw new Failure('-F only supported with -b');
   if (given.has('b') && !given.has('merge')) {

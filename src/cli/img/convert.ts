@@ -14,7 +14,6 @@ import { createHelp, createValues, formatNamed, type CreateValues } from '../sha
 import { Failure } from '../shared/failure.ts';
 import { asksForHelp } from '../shared/key-values.ts';
 import { NewFile } from '../shared/new-file.ts';
-import { asPath } from '../shared/paths.ts';
 import { Pacer } from '../shared/pacer.ts';
 import { ProgressLine } from '../shared/progress.ts';
 import type { Session } from '../shared/session.ts';
@@ -108,7 +107,7 @@ async function intoNew(
   if (filename === '') {
     throw new Failure(`: error while converting ${driver.name}: Could not create '': No such file or directory`);
   }
-  const file = new NewFile(isFile ? asPath(String(filename)) : request.target, isFile);
+  const file = new NewFile(isFile ? String(filename) : request.target, isFile);
   try {
     await begin(session, request, file, driver, values);
     const image = { name: file.path, format: request.format };

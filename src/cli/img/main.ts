@@ -95,6 +95,10 @@ function readArguments(command: Command, rest: readonly string[]): ParsedArgumen
 /** `-T` and `--trace` before the command are QEMU's tracing: there is nothing to trace here. */
 function withoutStandardOptions(argv: readonly string[]): readonly string[] {
   const [first, ...rest] = argv;
+  if (first === '--') return rest;
+  if ((first === '-T' || first === '--trace') && rest.length === 0) {
+    throw usageError(`missing argument for option '${first}'`);
+  }
   if (first === '-T' || first === '--trace') return withoutStandardOptions(rest.slice(1));
   if (first?.startsWith('--trace=') === true || /^-T./.test(first ?? '')) return withoutStandardOptions(rest);
   return argv;

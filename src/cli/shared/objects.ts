@@ -1,7 +1,7 @@
 /** `--object`: what drivers find by name. */
 import { BlockError, ThrottleGroup, type BlockGraph } from '../../node/index.ts';
 import { Failure } from './failure.ts';
-import { pairs } from './key-values.ts';
+import { parseKeyValues } from './key-values.ts';
 import { addSecret } from './secrets.ts';
 
 /**
@@ -11,22 +11,36 @@ import { addSecret } from './secrets.ts';
  * @throws Failure
  */
 export function addObject(graph: BlockGraph, definition: string): void {
-  const [kind, ...rest] = definition.split(',');
-  const type = kind!.replace(/^qom-type=/, '');
+  const isJson = definition.startsWith('{');
+  const { 'qom-type': type, id, ...values } = isJson ? jsonValues(definition) : parseKeyValues(definition, 'qom-type');
+  if (type === undefined) throw new Failure("Parameter 'qom-type' is missing");
   if (type !== 'secret' && type !== 'throttle-group') {
     throw new Failure(`Parameter 'qom-type' does not accept value '${type}'`);
   }
-  const { id, ...values } = Object.fromEntries(pairs(rest.join(','))) as Partial<Record<string, string>>;
   if (id === undefined) throw new Failure("Parameter 'id' is missing");
-  if (type === 'secret') addSecret(graph, id, values);
-  else addThrottleGroup(graph, id, values);
+  if (!/^[a-z][a-z0-9._-]*$/i.test(id)) {
+    throw new Failure("Parameter 'id' expects an identifier", {
+      hint: "Identifiers consist of letters, digits, '-', '.', '_', starting with a letter.\n",
+    });
+  }
+  try {
+    if (type === 'secret') addSecret(graph, id, values);
+    else graph.objects.add(id, new ThrottleGroup(values));
+  } catch (error) {
+    if (!(error instanceof BlockError)) throw error;
+    const isSecond = error.kind === 'exists';
+    throw new Failure(
+      isSecond ? `attempt to add duplicate property '${id}' to object (type 'container')` : error.message,
+    );
+  }
 }
 
-function addThrottleGroup(graph: BlockGraph, id: string, values: Readonly<Record<string, unknown>>): void {
+/** The same as JSON. @throws Failure */
+function jsonValues(definition: string): Partial<Record<string, string>> {
   try {
-    graph.objects.add(id, new ThrottleGroup(values));
-  } catch (error) {
-    if (error instanceof BlockError) throw new Failure(error.message);
-    throw error;
+    const members = Object.entries(JSON.parse(definition) as Readonly<Record<string, unknown>>);
+    return Object.fromEntries(members.map(([name, value]) => [name, String(value)]));
+  } catch {
+    throw new Failure(`The object '${definition}' is no valid JSON`);
   }
 }

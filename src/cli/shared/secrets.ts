@@ -14,14 +14,16 @@ export function addSecret(graph: BlockGraph, id: string, values: Readonly<Partia
   const { data, file, format = 'raw', ...others } = values;
   const unknown = Object.keys(others)[0];
   if (unknown !== undefined) throw new Failure(`Parameter '${unknown}' is unexpected`);
-  if (format !== 'raw' && format !== 'base64') throw new Failure(`Invalid parameter '${format}'`);
+  if (format !== 'raw' && format !== 'base64') {
+    throw new Failure(`Parameter 'format' does not accept value '${format}'`);
+  }
   graph.secrets.add(id, decode(readSecret(data, file), format));
 }
 
 function readSecret(data: string | undefined, file: string | undefined): Uint8Array {
   if (data !== undefined && file !== undefined) throw new Failure("'file' and 'data' are mutually exclusive");
   if (data !== undefined) return new TextEncoder().encode(data);
-  if (file === undefined) throw new Failure("Must provide 'file' or 'data'");
+  if (file === undefined) throw new Failure("Either 'file' or 'data' must be provided");
   try {
     return readFileSync(file);
   } catch (error) {

@@ -13,7 +13,7 @@ import type { BlockGraph, BlockNode, OpenPolicy, ReferenceRequest } from '../../
 import { cacheOptions, type CacheMode } from './cache-mode.ts';
 import { Failure } from './failure.ts';
 import { parseKeyValues } from './key-values.ts';
-import { beside, protocolOf } from './paths.ts';
+import { asPath, beside, protocolOf } from './paths.ts';
 import { addObject } from './objects.ts';
 import type { Terminal } from './terminal.ts';
 import { withTestedFormat } from './probing.ts';
@@ -149,8 +149,10 @@ export class Session {
    */
   fileOptions(name: string): BlockdevOptions {
     const options = parseFilename(this.graph.drivers, name);
-    if (options.driver === 'file' && !name.startsWith('json:')) refuseProtocol(name);
-    return options;
+    if (options.driver !== 'file' || name.startsWith('json:')) return options;
+    refuseProtocol(name);
+    // What follows `file:` is a path, and shown as nothing else.
+    return { ...options, filename: asPath(String(options['filename'])) };
   }
 
   async #nodeOptions(image: ImageName, settings: OpenSettings): Promise<BlockdevOptions> {

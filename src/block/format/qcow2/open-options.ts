@@ -9,6 +9,10 @@ export const openOptions = {
   'lazy-refcounts': { type: 'boolean', help: 'Postpone refcount updates; without it, as the image says' },
   'pass-discard-request': { type: 'boolean', help: 'Tell the file of clusters that the guest discards', default: true },
   'pass-discard-other': { type: 'boolean', help: 'Tell the file of other clusters that become free', default: false },
+  'cache-clean-interval': {
+    type: 'number',
+    help: 'Taken, and without effect: the caches are bounded, and nothing is thrown away for being old',
+  },
   'discard-no-unref': {
     type: 'boolean',
     help: 'Keep the clusters that the guest discards reserved for it, so that the file does not become fragmented',

@@ -89,14 +89,20 @@ class RawImage implements FormatImage {
 
   constructor({ file, options }: OpenContext<OptionValues<typeof openOptions>>) {
     const { offset, size } = options;
-    if (offset > file.length || (size !== undefined && offset + size > file.length)) {
+    if (offset > file.length) {
       throw new BlockError(
         'invalid',
-        `The window of the raw image (offset ${offset}, size ${size ?? 'to the end'}) does not fit into its file of ${file.length} bytes`,
+        `Offset (${offset}) cannot be greater than size of the containing file (${file.length})`,
       );
     }
-    if ((offset % SECTOR_SIZE) + ((size ?? 0) % SECTOR_SIZE) !== 0) {
-      throw new BlockError('invalid', `'offset' and 'size' of a raw image must be multiples of ${SECTOR_SIZE}`);
+    if (size !== undefined && offset + size > file.length) {
+      throw new BlockError(
+        'invalid',
+        `The sum of offset (${offset}) and size (${size}) has to be smaller or equal to the actual size of the containing file (${file.length})`,
+      );
+    }
+    if ((size ?? 0) % SECTOR_SIZE !== 0) {
+      throw new BlockError('invalid', `Specified size is not multiple of ${SECTOR_SIZE}`);
     }
     this.#file = file;
     this.#offset = offset;

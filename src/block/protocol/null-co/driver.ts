@@ -1,5 +1,6 @@
 /** QEMU's null-co: a disk that holds nothing, to measure everything else with. */
 import { BYTE_LIMITS, type OpenFlags, type ProtocolDriver, type Storage } from '../../driver.ts';
+import { BlockError } from '../../error.ts';
 import type { OptionSchema, OptionValues } from '../../options.ts';
 import { attempt } from '../shared/attempt.ts';
 import { closedError, readOnlyError } from '../shared/errors.ts';
@@ -29,7 +30,11 @@ export const nullCoProtocol: ProtocolDriver<typeof schema> = {
   name: 'null-co',
   options: schema,
   isAvailable: () => true,
-  parseFilename: (filename) => (filename.startsWith(PREFIX) ? { driver: 'null-co' } : undefined),
+  parseFilename: (filename) => {
+    if (!filename.startsWith('null-co:')) return undefined;
+    if (filename === PREFIX) return { driver: 'null-co' };
+    throw new BlockError('invalid', `The only allowed filename for this driver is '${PREFIX}'`, { filename });
+  },
   filename: () => PREFIX,
   open: (options, flags) =>
     attempt(() => (options['latency-ns'] === 0 ? new NullStorage(options, flags) : delayed(options, flags))),
