@@ -55,7 +55,7 @@ const TABLE = `
   convert -O qcow2 data.raw nofolder/x
   convert -O qcow2 -f qcow2 data.raw x
   convert -O foo data.raw x
-  convert -c data.raw x
+  convert -c data.raw x; convert -c -n -O raw data.qcow2 data.raw; convert -c -O qcow2 -o encrypt.format=luks data.raw x
   convert -c -O qcow2 -o preallocation=metadata data.raw x
   convert -n data.raw nope
   convert -n -O qcow2 data.raw empty.raw

@@ -43,7 +43,7 @@ const TABLE = `
   -f qcow2 data.qcow2 -c 'aio_read 0 64k' -c 'sleep 50' -c length -c 'sleep 0x1' -c 'sleep 1.5' -c 'write 1.5 1' -c 'write 1.5k 1' -c 'read -a 0 1'
   # What the image is
   -f qcow2 data.qcow2 -c 'info' -c 'length' -c 'map' -c 'alloc 0' -c 'alloc 0 1M' -c 'alloc 1 1M' -c 'alloc 1000G'
-  -f qcow2 old.qcow2 -c 'info' -c 'i' -c 'l'
+  -f qcow2 old.qcow2 -c 'info' -c 'i' -c 'l'; -c info -c length null-co://; -f raw data.raw -c info
   -f raw data.raw -c 'info' -c 'alloc 0' -c 'alloc x' -c 'alloc 0 x'
   -f qcow2 data.qcow2 -c 'map 1' -c 'length 1' -c 'flush 1' -c 'alloc' -c 'alloc 1 2 3'
   -f qcow2 empty.qcow2 -c 'truncate 8M' -c 'length' -c 'truncate 1M' -c 'length' -c 'truncate 1000' -c 'truncate x' -c 'truncate' => empty.qcow2

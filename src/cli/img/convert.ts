@@ -87,6 +87,9 @@ async function intoExisting(
   const target = await session.open({ name: request.target, format, imageOpts }, targetSettings(request, {}));
   if (target.length < totalLength(sources)) throw new Failure('output file is smaller than input file');
   const { driver } = target.node;
+  if (request.compressed && !(driver.kind === 'format' && driver.capabilities.compress)) {
+    throw new Failure('Compression not supported for this file format');
+  }
   if (given.has('bitmaps')) expectBitmaps(driver.name, driver.kind === 'format' && driver.capabilities.bitmaps);
   await fill(session, given, request, sources, target, { progress, isZero: false });
   await session.close(target);
@@ -187,6 +190,9 @@ function targetValues(driver: FormatDriver, given: Given, request: ConvertReques
   }
   if (request.compressed && !driver.capabilities.compress) {
     throw new Failure('Compression not supported for this file format');
+  }
+  if (request.compressed && (values['encryption'] === 'on' || values['encrypt.format'] !== undefined)) {
+    throw new Failure('Compression and encryption not supported at the same time');
   }
   if (request.compressed && (values['preallocation'] ?? 'off') !== 'off') {
     throw new Failure('Compression and preallocation not supported at the same time');

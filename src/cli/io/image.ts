@@ -91,7 +91,9 @@ export const info: IoCommand = {
     const node = request.copyOnRead && disk.node.below !== undefined ? disk.node.below : disk.node;
     const found = await startAsync(imageInfo(node));
     out(`format name: ${node.driver.name}\n`);
-    if (DRIVERS_WITHOUT_INFO.has(node.driver.name)) return;
+    // A raw image is asked by way of its file.
+    const asked = node.driver.name === 'raw' ? (node.children.get('file')?.node ?? node) : node;
+    if (DRIVERS_WITHOUT_INFO.has(asked.driver.name)) throw new CommandError('');
     out(`cluster size: ${sizeText(found['cluster-size'] ?? 0)}\n`);
     out(
       `vm state offset: ${sizeText(machineStateOffset(found.format, disk.length, found['cluster-size'] ?? 0, found))}\n`,
