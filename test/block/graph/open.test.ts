@@ -76,7 +76,11 @@ describe('opening', () => {
     [{ driver: 'raw', file: given('missing') }, 'not-found', "No storage 'missing'"],
     [{ driver: 'raw', file: 'unknown-node' }, 'not-found', "There is no node 'unknown-node'"],
     [{ driver: 'raw', file: given('a'), 'node-name': '1x' }, 'invalid', 'is no node name'],
-    [{ driver: 'raw', file: given('a'), offset: 2 * MIB }, 'invalid', 'cannot be greater than size of the containing file'],
+    [
+      { driver: 'raw', file: given('a'), offset: 2 * MIB },
+      'invalid',
+      'cannot be greater than size of the containing file',
+    ],
     [{ driver: 'raw', file: given('a'), backing: given('b') }, 'invalid', 'has no backing files'],
     ['json:{"driver"', 'invalid', 'not valid JSON'],
     ['nbd:localhost:10809', 'unsupported', "Unknown protocol 'nbd'"],
