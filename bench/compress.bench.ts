@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { startAsync } from '../src/block/co.ts';
+import { sizeThreadPool } from '../src/cli/shared/thread-pool.ts';
 import { convertImage } from '../src/block/image/convert.ts';
 import { createNodeGraph } from '../src/node/index.ts';
 import type { Bench } from './bench.ts';
@@ -22,6 +23,8 @@ interface Sides {
 }
 
 export async function run(bench: Bench): Promise<void> {
+  // As spindle-img does; too late if another bench ran before in this process.
+  sizeThreadPool(0);
   const folder = mkdtempSync(join(tmpdir(), 'spindle-bench-'));
   try {
     await compareAll(bench, folder);

@@ -18,6 +18,7 @@ const TABLE = `
   convert -O raw -o preallocation=full data.qcow2 x.raw => x.raw
   convert -O raw -S 0 data.qcow2 x.raw; map --output=json x.raw => x.raw
   convert -O qcow2 -S 0 data.qcow2 x.qcow2; map --output=json x.qcow2 => x.qcow2
+  convert -c -S 0 -O qcow2 data.qcow2 x.qcow2; map --output=json x.qcow2 => x.qcow2
   convert -O raw -S 64k data.qcow2 x.raw => x.raw
   convert -O raw -S 512 data.qcow2 x.raw => x.raw
   convert -W -m 4 -O qcow2 data.raw x.qcow2 => x.qcow2

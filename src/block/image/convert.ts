@@ -106,7 +106,7 @@ function copySettings(source: BlockNode, target: BlockBackend, settings: CopyDis
     detectZeroes: sparseSize > 0,
     // Part of a cluster cannot be left out, and compressed it is written whole.
     zeroUnit: Math.min(COPY_BYTES, Math.max(sparseSize, unit)),
-    writeZeroesAsData: sparseSize === 0 && !compress,
+    writeZeroesAsData: sparseSize === 0,
     targetIsZero: settings.targetIsZero && target.node.below === undefined,
     compressed: compress,
     ...(onBacking

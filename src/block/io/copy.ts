@@ -274,7 +274,9 @@ class Copy {
 
   *#writeZeroes(offset: number, length: number): Co<void> {
     if (this.#settings.writeZeroesAsData === true) {
-      const zeroes = new Uint8Array(Math.min(length, ZERO_BUFFER_BYTES));
+      // Compressed clusters are written whole.
+      const { zeroUnit = 0 } = this.#settings;
+      const zeroes = new Uint8Array(Math.min(length, Math.max(ZERO_BUFFER_BYTES, zeroUnit)));
       for (let at = 0; at < length; at += zeroes.length) {
         yield* this.#write(offset + at, zeroes.subarray(0, Math.min(zeroes.length, length - at)));
       }
