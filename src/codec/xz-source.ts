@@ -102,9 +102,17 @@ function ignoreFailed(): void {
   return undefined;
 }
 
-function* loadLibrary(): Co<typeof XzLibrary> {
+type Library = Pick<typeof XzLibrary, 'XzReadableStream'>;
+
+/** It is a CommonJS module: bundlers see its names, Node sees it as the default export. */
+type Loaded = Partial<Library> & { readonly default?: Partial<Library> };
+
+function* loadLibrary(): Co<Library> {
   try {
-    return yield* settle(import('xz-decompress'));
+    const loaded: Loaded = yield* settle(import('xz-decompress'));
+    const XzReadableStream = loaded.XzReadableStream ?? loaded.default?.XzReadableStream;
+    if (XzReadableStream === undefined) throw new TypeError('It exports no XzReadableStream');
+    return { XzReadableStream };
   } catch (cause) {
     throw new BlockError('unsupported', 'The xz library could not be loaded', {}, { cause });
   }
