@@ -83,14 +83,16 @@ export class ClusterAllocator {
     metadata.assertWritable();
     metadata.file.event('cluster_alloc');
     metadata.announceLazyCounts();
+    let behindBlocks: number | undefined;
     for (;;) {
-      const start = options.from ?? (wanted === 1 ? this.#firstFree : Math.max(this.#firstFree, this.#runHint));
+      const start =
+        behindBlocks ?? options.from ?? (wanted === 1 ? this.#firstFree : Math.max(this.#firstFree, this.#runHint));
       const { first, firstFree } = yield* metadata.refcounts.findRun(start, wanted);
       const missing = this.#missingBlock(first, wanted);
       const missingFrom = missing * metadata.refcounts.countsPerBlock;
       if (missing >= 0 && (options.exact === true || missingFrom <= first)) {
         if (wanted < metadata.refcounts.countsPerBlock) yield* this.#addBlock(missing, Math.max(first, missingFrom));
-        else yield* this.#addBlocks(wanted);
+        else behindBlocks = (yield* this.#addBlocks(wanted)) ?? behindBlocks;
         continue;
       }
       const count = missing < 0 ? wanted : missingFrom - first;
@@ -203,8 +205,11 @@ export class ClusterAllocator {
   /**
    * Makes the blocks that count a run which is longer than what one of them counts. They lie in a row before it, behind everything
    * that is counted so far: each at the beginning of its own part they would leave no run of that length.
+   *
+   * @returns the first cluster of the run; undefined when the refcount table had to grow for them first. Places before it may be free
+   *   too, where the table has gaps, but blocks are made for none of these
    */
-  *#addBlocks(wanted: number): Co<void> {
+  *#addBlocks(wanted: number): Co<number | undefined> {
     const { file, geometry, places, refcounts } = this.#metadata;
     const { countsPerBlock, table } = refcounts;
     let block = table.entries;
@@ -213,7 +218,7 @@ export class ClusterAllocator {
     const blocks = Math.ceil(wanted / (countsPerBlock - 1));
     if (block + blocks > table.entries) {
       yield* this.#growTable();
-      return;
+      return undefined;
     }
     yield* this.#vet(first, blocks);
     for (let index = 0; index < blocks; index++) {
@@ -223,6 +228,7 @@ export class ClusterAllocator {
       refcounts.setBlockOffset(block + index, offset);
       places.addRefcountBlock(offset);
     }
+    return first + blocks;
   }
 
   /**

@@ -11,6 +11,7 @@ import { openImage, Qcow2File } from '../../../support/qcow2-file.ts';
 import { makeQcow2, openQcow2, readDisk } from '../../../support/qcow2-session.ts';
 import { LastingStorage } from '../../../support/scenario.ts';
 import type { LogEvent, SimulatedStorage } from '../../../support/simulated-storage.ts';
+import type { SparseBytes } from '../../../support/sparse-bytes.ts';
 
 const KiB = 1024;
 const MiB = KiB ** 2;
@@ -171,4 +172,42 @@ describe('a header whose write fails, though it is on the disk,', () => {
     const { image } = await openImage(storage);
     expect(image.snapshots!.list().map(({ name }) => name)).toEqual([times === 1 ? 'y' : 'x']);
   });
+});
+
+/** Moves the refcount table far behind everything, where it takes more clusters than a block counts; the blocks in between are missing. */
+function withGappyTable(content: SparseBytes): void {
+  const file = new Qcow2File(content);
+  const { clusterSize } = file;
+  const perBlock = clusterSize / 2;
+  const tableClusters = perBlock + 1;
+  const firstBlock = 100;
+  const table = firstBlock * perBlock * clusterSize;
+  const blocks = table + tableClusters * clusterSize;
+  const blockZero = file.uint64(Number(file.uint64(FIELD.refcountTableOffset)));
+  content.truncate(blocks + 2 * clusterSize);
+  file.setUint64(table, blockZero);
+  for (const index of [0, 1]) file.setUint64(table + (firstBlock + index) * 8, blocks + index * clusterSize);
+  // A count takes two bytes: the table's clusters, then those of its two blocks.
+  content.write(
+    blocks,
+    Uint8Array.from({ length: 2 * (tableClusters + 2) }, (_byte, at) => at % 2),
+  );
+  file.setUint64(FIELD.refcountTableOffset, table).setUint32(FIELD.refcountTableClusters, tableClusters);
+}
+
+it('takes a place for a refcount table that is longer than what a block counts, and has gaps', async () => {
+  const content = await makeQcow2({ size: 64 * KiB, cluster_size: 512 });
+  withGappyTable(content);
+  const storage = new LastingStorage({ initial: content });
+  expectSound(await checkFile(storage.content), 'the image as it is made', 'allowed');
+  const { graph, disk } = await openQcow2(storage);
+  await disk.write(0, new Uint8Array(8 * KiB).fill(1));
+  await startAsync(createSnapshot(disk.node, { name: 'one' }));
+  await disk.write(0, new Uint8Array(4 * KiB).fill(2));
+  await startAsync(applySnapshot(disk.node, 'one'));
+  await startAsync(deleteSnapshot(disk.node, 'one'));
+  const expected = new Uint8Array(64 * KiB).fill(1, 0, 8 * KiB);
+  expect(await readDisk(disk)).toEqual(expected);
+  await graph.close(disk);
+  expectSound(await checkFile(storage.content), 'after it was closed', 'allowed');
 });
