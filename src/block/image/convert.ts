@@ -19,7 +19,7 @@ export interface CopyDiskSettings {
   readonly sparseSize?: number;
   /** Data is stored compressed. [-c] */
   readonly compress?: boolean;
-  /** Pieces in flight, 1 to 16. Default: 4. [-m] */
+  /** Pieces in flight, 1 to 16. Default: 5. [-m] */
   readonly parallel?: number | undefined;
   /** [-W] */
   readonly anyOrder?: boolean;

@@ -90,7 +90,9 @@ export function zeroRun(bytes: Uint8Array, from: number, firstEnd: number, unit:
   if (zero && isZeroPart(bytes, end, length)) return { zero, end: length };
   while (end < length) {
     const next = Math.min(end + unit, length);
-    if (isZeroPart(bytes, end, next) !== zero) break;
+    // Data mostly shows with its first byte that it is none.
+    const isOther = zero ? !isZeroPart(bytes, end, next) : bytes[end] === 0 && isZeroPart(bytes, end, next);
+    if (isOther) break;
     end = next;
   }
   return { zero, end };

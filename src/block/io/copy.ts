@@ -10,8 +10,11 @@ import { blockStatus, type StatusLayer } from './status.ts';
 /** Data is copied in pieces of this many bytes, several at a time. */
 export const COPY_BYTES = 4 * 1024 * 1024;
 
-/** So many at a time that what is on its way, 16 MiB, is as much as qemu-img has: more takes longer, for it is in no cache any more. */
-const COPY_PARALLELISM = 4;
+/**
+ * So many at a time: with fewer the reading thread waits now and then, with more the bytes are in no cache any more when they are
+ * written, and memory that is touched for the first time costs more than copying into it.
+ */
+const COPY_PARALLELISM = 5;
 
 /** Where data comes from: a node. */
 export interface CopySource extends StatusLayer {
@@ -39,7 +42,7 @@ export interface CopySettings {
   readonly base?: StatusLayer | undefined;
   /** A new target that stands on `base` reads as zero from here on. Default: nowhere. */
   readonly baseLength?: number | undefined;
-  /** Pieces in flight. Default: 4. */
+  /** Pieces in flight. Default: 5. */
   readonly parallel?: number | undefined;
   /** Pieces may be written in any order. Default: in that of the disk. qemu-img: -W. */
   readonly anyOrder?: boolean | undefined;
