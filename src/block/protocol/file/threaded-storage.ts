@@ -7,8 +7,8 @@ import { FileStorage } from './storage.ts';
 const THREADED_BYTES = 256 * 1024;
 
 /**
- * For as much as a single write brings, Linux looks for a single page of the file's cache, and the largest, of 2 MiB, are hard to come by:
- * finding them took several times as long as copying the bytes.
+ * For as much as a single write brings, Linux looks for a single page of the file's cache, and large ones can be hard to come by: finding
+ * those of a megabyte took several times as long as copying the bytes. `docs/PERFORMANCE.md` has the figures.
  */
 const MAX_WRITE_BYTES = 512 * 1024;
 
